@@ -1,0 +1,124 @@
+"""What the gate does when a development server's module is about to be imported.
+
+Without wrapt nothing can be patched. Then the few functions through which servers start are replaced
+in a plain way, so that a server which was to be guarded refuses to start instead of running unguarded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import process, switches
+from .bootstrap import SERVER_MODULES
+from .console import say
+
+# Where each server module starts a server; "Class.method" is replaced on the class.
+_ENTRIES = {
+    "django.core.management.commands.runserver": "Command.execute",
+    "django.core.servers.basehttp": "run",
+    "werkzeug.serving": "run_simple",
+    "wsgiref.simple_server": "WSGIServer.serve_forever",
+}
+# Serving from another thread is how metrics exporters and test servers embed a wsgiref server.
+_MAIN_THREAD_ONLY = "wsgiref.simple_server"
+
+
+def arm() -> None:
+    """Register the hooks of all the integrations, or the refusals where wrapt can't be imported."""
+    settings = switches.read(os.environ)
+    if settings.disabled or not (settings.problems or settings.unknown or _is_any_on(settings)):
+        return
+    try:
+        from . import integrations
+        from .patching import ledger
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # A broken wrapt may raise anything.
+        _arm_without_wrapt(f"wrapt could not be imported ({type(error).__name__}: {error})")
+        return
+    for patch in integrations.entry_patches():
+        ledger.await_module(patch)
+
+
+def _is_any_on(settings: switches.Settings) -> bool:
+    return any(reading.value is True for reading in settings.readings.values())
+
+
+def _arm_without_wrapt(reason: str) -> None:
+    sys.meta_path.insert(0, _PlainHooks(" ".join(reason.split())))  # type: ignore[arg-type]
+
+
+class _PlainHooks:
+    """A finder that replaces a server module's entry once the module has been executed."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+        self._searching = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the real spec, its loader followed by the replacement."""
+        if name not in SERVER_MODULES or self._searching:
+            return None
+        from importlib.util import find_spec
+
+        self._searching = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self._searching = False
+        loader: Any = getattr(spec, "loader", None)
+        if loader is not None:
+            execute = loader.exec_module
+
+            def execute_and_replace(module: Any) -> None:
+                execute(module)
+                try:
+                    _replace_entry(module, self._reason)
+                except Exception as error:
+                    say(f"{self._reason}; {type(error).__name__}: {error}")
+
+            try:
+                loader.exec_module = execute_and_replace
+            except AttributeError:
+                pass  # A frozen or built-in module.
+        return spec
+
+
+def _replace_entry(module: Any, reason: str) -> None:
+    *parents, name = _ENTRIES[module.__name__].split(".")
+    parent = module
+    for step in parents:
+        parent = getattr(parent, step)
+    entry: Callable[..., Any] = getattr(parent, name)
+    main_thread_only = module.__name__ == _MAIN_THREAD_ONLY
+
+    def refuse_or_enter(*args: Any, **kwargs: Any) -> Any:
+        if not main_thread_only or threading.current_thread() is threading.main_thread():
+            _refuse_or_tell(reason)
+        return entry(*args, **kwargs)
+
+    setattr(parent, name, refuse_or_enter)
+
+
+_told = False
+
+
+def _refuse_or_tell(reason: str) -> None:
+    global _told
+    settings = switches.read(os.environ)
+    hint = "run `pip install wrapt`, or unset the DEVPATCH_ variables"
+    if settings.problems:
+        for problem in settings.problems:
+            say(problem)
+    elif settings[switches.FAILFAST]:
+        say(f"fail-fast can't guard this server, so it does not start: {reason}; {hint}")
+    else:
+        if not _told:
+            _told = True
+            say(f"no switch has an effect: {reason}; {hint}")
+        return
+    raise SystemExit(int(process.ExitStatus.REFUSED))

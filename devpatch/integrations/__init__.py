@@ -1,0 +1,75 @@
+"""The integrations, one file per patched target, and the table of servers that they make up.
+
+Integrations know frameworks and no features: they report what happens to devpatch.requests and
+devpatch.serving. *Entry* patches are made when a server's module is imported, for others bind its
+functions by name. All the other patches wait until a server starts, so that a process that serves
+nothing, or serves with gunicorn, keeps its framework as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+from ..patching import Patch
+from . import (
+    django_autoreload,
+    django_basehttp,
+    django_extensions_response,
+    django_handlers,
+    django_runserver,
+    flask_signals,
+    werkzeug_debug,
+    werkzeug_reloader,
+    werkzeug_serving,
+    wsgiref_handlers,
+    wsgiref_server,
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A way to start a development server: its name, the distribution it comes with, and its integrations."""
+
+    name: str
+    distribution: str | None
+    integrations: tuple[ModuleType, ...]
+
+
+_DJANGO = (wsgiref_server, wsgiref_handlers, django_basehttp, django_runserver, django_autoreload, django_handlers)
+_WERKZEUG = (werkzeug_serving, werkzeug_debug, werkzeug_reloader)
+# Whatever serves, the application may be any framework's. Their modules may never be imported.
+_APPLICATIONS = (django_handlers, werkzeug_debug, flask_signals)
+
+SERVERS = (
+    Server("runserver", "django", _DJANGO),
+    Server("testserver", "django", _DJANGO),
+    Server("runserver_plus", "django-extensions", (*_WERKZEUG, django_handlers, django_extensions_response)),
+    Server("run_simple", "werkzeug", _WERKZEUG),
+    Server("app.run", "flask", (*_WERKZEUG, flask_signals)),
+    Server("flask run", "flask", (*_WERKZEUG, flask_signals)),
+    Server("wsgiref", None, (wsgiref_server, wsgiref_handlers)),
+)
+
+
+def _integrations_of(server: str) -> Iterator[ModuleType]:
+    named = next((row.integrations for row in SERVERS if row.name == server), ())
+    yield from dict.fromkeys((*named, *_APPLICATIONS))
+
+
+def entry_patches() -> tuple[Patch, ...]:
+    """Return the patches to make as soon as a server's module is imported."""
+    modules = dict.fromkeys(module for row in SERVERS for module in row.integrations)
+    return tuple(patch for module in modules for patch in getattr(module, "ENTRY_PATCHES", ()))
+
+
+def serving_patches(server: str) -> tuple[Patch, ...]:
+    """Return the patches to make when ``server`` starts."""
+    return tuple(patch for module in _integrations_of(server) for patch in getattr(module, "PATCHES", ()))
+
+
+def patches_for(server: str) -> tuple[Patch, ...]:
+    """Return all the patches that matter to ``server``."""
+    entries = tuple(p for module in _integrations_of(server) for p in getattr(module, "ENTRY_PATCHES", ()))
+    return entries + serving_patches(server)

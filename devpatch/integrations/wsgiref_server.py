@@ -1,0 +1,30 @@
+"""wsgiref.simple_server: a server that starts serving, be it the program's own or the one Django made.
+
+Limits: a wsgiref server that serves from another thread than the main one is embedded in a program
+(a metrics exporter, a test's live server) and left alone, unless a framework's command started it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .. import serving
+from ..patching import Capability, Wrap
+
+
+def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
+    if serving.take_claim():
+        serving.guard(server)
+    elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
+        serving.starting("wsgiref")
+        serving.guard(server)
+    return wrapped(*args, **kwargs)
+
+
+# Both are inherited from socketserver; patched here they stay as they are for any other server.
+ENTRY_PATCHES = (
+    Wrap("wsgiref.simple_server", "WSGIServer.serve_forever", Capability.START, _observe_start, ("server",)),
+    Wrap("wsgiref.simple_server", "WSGIServer.handle_request", Capability.START, _observe_start, ("server",)),
+)

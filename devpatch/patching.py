@@ -1,0 +1,280 @@
+"""Patches, and the ledger of what became of each: the only file that imports wrapt.
+
+A patch is looked up, checked, applied and recorded; its undo is recorded when it is applied. Nothing
+here raises into the host: a patch that does not fit is a failed entry with a reason.
+
+Limits: a module that is reloaded loses its patches, as wrapt's import hooks do not cope with that.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+Undo = Callable[[], object]
+
+
+class Capability(enum.Enum):
+    """What a patch lets devpatch do in a server; features name the ones that they need."""
+
+    START = "know when the server starts"
+    ERRORS = "see a request's unhandled error"
+    RESPONSES = "know when a response is out"
+    ENDING = "end the serving loop"
+
+
+class Outcome(enum.Enum):
+    """What became of a patch."""
+
+    PENDING = "pending"  # its module was not imported yet
+    APPLIED = "applied"
+    FAILED = "failed"
+    RESTORED = "restored"
+
+
+class Unpatchable(Exception):
+    """The target is not as the patch expects it; the message says in what."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A change to one attribute of one module: ``path`` is "name" or "Class.name".
+
+    ``provides`` is what is lost when it can't be made.
+    """
+
+    target: str
+    path: str
+    provides: Capability
+
+    @property
+    def title(self) -> str:
+        """The patched name, as messages show it."""
+        return f"{self.target}.{self.path}"
+
+    def look_up(self, module: ModuleType) -> tuple[Any, str, Any]:
+        """Return the parent, the attribute's name and its value. Raises Unpatchable."""
+        parent: Any = module
+        *parents, name = self.path.split(".")
+        try:
+            for step in parents:
+                parent = getattr(parent, step)
+            return parent, name, getattr(parent, name)
+        except AttributeError as error:
+            raise Unpatchable(f"{self.title} is not there ({error})") from None
+
+    def check(self, module: ModuleType) -> None:
+        """Look without touching. Raises Unpatchable."""
+        self.look_up(module)
+
+    def apply(self, module: ModuleType) -> Undo:
+        """Make the change; return what undoes it. Raises Unpatchable."""
+        raise NotImplementedError
+
+
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Wrap(Patch):
+    """Call ``wrapper(wrapped, instance, args, kwargs)`` instead of a function or method.
+
+    ``arguments`` are the positional arguments, ``self`` included, with which it must be callable.
+    """
+
+    wrapper: Wrapper
+    arguments: tuple[str, ...] = ()
+
+    def check(self, module: ModuleType) -> None:
+        """See Patch.check."""
+        _parent, _name, function = self.look_up(module)
+        if not callable(function):
+            raise Unpatchable(f"{self.title} can't be called")
+        try:
+            inspect.signature(function).bind(*self.arguments)
+        except (TypeError, ValueError) as error:
+            raise Unpatchable(f"{self.title}{_signature(function)} takes other arguments ({error})") from None
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        parent, name, function = self.look_up(module)
+        if getattr(function, "_self_wrapper", None) is self.wrapper:
+            return lambda: None  # Wrapped already: not a second time.
+        self.check(module)
+        own = vars(parent).get(name)
+        wrapt.wrap_function_wrapper(module, self.path, self.wrapper)
+
+        def undo() -> None:
+            if own is None:  # It was inherited.
+                delattr(parent, name)
+            else:
+                setattr(parent, name, own)
+
+        return undo
+
+
+@dataclass(frozen=True, eq=False)
+class Expect(Patch):
+    """Change nothing: the attribute has to be there, for another patch changes it on single objects."""
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        self.check(module)
+        return lambda: None
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay(Patch):
+    """Let a module see another object under a name of its: ``make`` gets what stood there."""
+
+    make: Callable[[Any], Any]
+    needs: tuple[str, ...] = ()  # attributes that what stands there must have
+
+    def check(self, module: ModuleType) -> None:
+        """See Patch.check."""
+        value = self.look_up(module)[2]
+        for name in self.needs:
+            if not hasattr(value, name):
+                raise Unpatchable(f"{self.title}.{name} is not there")
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        self.check(module)
+        parent, name, value = self.look_up(module)
+        setattr(parent, name, self.make(value))
+        return lambda: setattr(parent, name, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Connect(Patch):
+    """Connect a receiver to a signal, Django's or blinker's; no frame of ours stands on the stack afterwards."""
+
+    receiver: Callable[..., object]
+
+    def check(self, module: ModuleType) -> None:
+        """See Patch.check."""
+        signal = self.look_up(module)[2]
+        if not (hasattr(signal, "connect") and hasattr(signal, "disconnect")):
+            raise Unpatchable(f"{self.title} is no signal")
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        self.check(module)
+        signal = self.look_up(module)[2]
+        signal.connect(self.receiver, weak=False)
+        return lambda: signal.disconnect(self.receiver)
+
+
+@dataclass(frozen=True, eq=False)
+class Enlist(Patch):
+    """Add what ``make`` builds of a module's attribute to one of devpatch's own lists, such as the dismissals."""
+
+    make: Callable[[Any], Any]
+    into: list[Any]
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        entry = self.make(self.look_up(module)[2])
+        self.into.append(entry)
+        return lambda: self.into.remove(entry)
+
+
+def _signature(function: Any) -> str:
+    try:
+        return str(inspect.signature(function))
+    except (TypeError, ValueError):
+        return ""
+
+
+class Overlaid:
+    """Shows another object's attributes, some of them replaced."""
+
+    def __init__(self, original: Any, **replaced: Any) -> None:
+        """Show ``original`` with the ``replaced`` attributes in front."""
+        self._original = original
+        vars(self).update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+class Ledger:
+    """Every patch with its outcome, and the way back."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Patch, Outcome] = {}
+        self.reasons: dict[Patch, str] = {}
+        self.on_failure: Callable[[Patch, str], None] | None = None
+        self._undos: list[tuple[Patch | None, Undo]] = []
+
+    def await_module(self, patch: Patch) -> None:
+        """Apply ``patch`` as soon as its module has been executed, which may be now."""
+        if patch in self.outcomes and self.outcomes[patch] is not Outcome.RESTORED:
+            return
+        self.outcomes[patch] = Outcome.PENDING
+        wrapt.register_post_import_hook(lambda module: self.apply(patch, module), patch.target)
+
+    def apply(self, patch: Patch, module: ModuleType) -> None:
+        """Apply ``patch`` now and record the outcome. Never raises: a hook that does fails the user's import."""
+        try:
+            undo = patch.apply(module)
+        except Unpatchable as error:
+            self._fail(patch, str(error))
+        except Exception as error:
+            self._fail(patch, f"{patch.title} could not be patched ({type(error).__name__}: {error})")
+        else:
+            self.outcomes[patch] = Outcome.APPLIED
+            self._undos.append((patch, undo))
+
+    def record(self, undo: Undo) -> None:
+        """Keep the undo of a change to an object, such as one server."""
+        self._undos.append((None, undo))
+
+    def _fail(self, patch: Patch, reason: str) -> None:
+        self.outcomes[patch] = Outcome.FAILED
+        self.reasons[patch] = reason
+        if self.on_failure is not None:
+            self.on_failure(patch, reason)
+
+    def restore(self) -> None:
+        """Undo everything, the latest first. What can't be undone is left and the rest still is."""
+        while self._undos:
+            patch, undo = self._undos.pop()
+            try:
+                undo()
+            except Exception as error:
+                if patch is not None:
+                    self.reasons[patch] = f"{type(error).__name__}: {error}"
+            else:
+                if patch is not None:
+                    self.outcomes[patch] = Outcome.RESTORED
+
+
+def dry_run(patch: Patch) -> str | None:
+    """Return why ``patch`` would not fit the installed version of its target; None if it fits.
+
+    Imports the target. A target that can't be imported is a reason as well.
+    """
+    try:
+        patch.check(importlib.import_module(patch.target))
+    except Unpatchable as error:
+        return str(error)
+    except Exception as error:
+        return f"{patch.target} can't be imported ({type(error).__name__}: {error})"
+    return None
+
+
+def is_imported(patch: Patch) -> bool:
+    """Whether the patch's module is loaded in this process."""
+    return patch.target in sys.modules
+
+
+ledger = Ledger()

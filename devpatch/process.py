@@ -1,0 +1,167 @@
+"""This process: its role beside a reloader, its exit statuses by name, and how any thread ends it.
+
+A request's thread never ends the process itself. It asks for the end, and the main thread leaves by a
+normal exit, so that atexit handlers run, coverage data is saved and log handlers are flushed. Where
+something still holds the interpreter after ``HOLD_LIMIT``, a watchdog runs the atexit handlers,
+flushes the streams and leaves with ``os._exit`` and the same status.
+
+Limits: the watchdog needs ``atexit._run_exitfuncs``, which CPython and PyPy have and no document names.
+"""
+
+from __future__ import annotations
+
+import atexit
+import enum
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+# The process is gone this many seconds after the request to end it, whatever holds it: the promise
+# is 2 s, and the rest is for the atexit handlers and the reloader's parent.
+HOLD_LIMIT = 1.7
+# The main thread waits this many seconds for the thread that asked to finish its request.
+SETTLE_LIMIT = 1.2
+
+
+class ExitStatus(enum.IntEnum):
+    """The statuses that devpatch gives to a process."""
+
+    FAILED = 1  # an unhandled request error, unless a switch names another status
+    REFUSED = 2  # a bad value, or a server that can't be guarded, as for a command line that is wrong
+    RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never used
+
+
+class Role(enum.Enum):
+    """What this process is to a reloader."""
+
+    SUPERVISOR = "supervisor"  # the parent, which starts workers
+    WORKER = "worker"  # the child, which serves
+    PLAIN = "plain"  # no reloader
+
+
+# Django's and Werkzeug's reloaders set these in the worker's environment. Read once, at the start:
+# runserver_plus --noreload sets Werkzeug's later, in its own process.
+_RELOADER_VARIABLES = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
+_is_worker = any(os.environ.get(name) == "true" for name in _RELOADER_VARIABLES)
+
+
+def role(reloads: bool) -> Role:
+    """Return this process's role, given whether the command in it uses a reloader."""
+    if _is_worker:
+        return Role.WORKER
+    return Role.SUPERVISOR if reloads else Role.PLAIN
+
+
+def exit_status_of(code: object) -> tuple[int, str | None]:
+    """Return the status, and the text for stderr if any, that ``SystemExit(code)`` stands for.
+
+    Reloaders take 3 to mean "reload", so it becomes 1. Python's rules for the rest: None is 0, an
+    integer counts modulo 256, anything else is printed and gives 1.
+    """
+    if code is None:
+        return 0, None
+    if not isinstance(code, int):
+        return int(ExitStatus.FAILED), str(code)
+    status = code & 0xFF
+    return (int(ExitStatus.FAILED) if status == ExitStatus.RELOAD else status), None
+
+
+class Ending:
+    """The one end of this process: asked for by any thread, carried out by the main thread or the watchdog."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested = threading.Event()
+        self._settled = threading.Event()
+        self._farewell: Callable[[], None] | None = None
+        self._owner = threading.Lock()  # held by whoever runs the atexit handlers
+        self._deadline = 0.0
+        self._wakers: list[Callable[[], object]] = []
+        self.status = 0
+
+    @property
+    def requested(self) -> bool:
+        """Whether the process is about to end."""
+        return self._requested.is_set()
+
+    def on_request(self, wake: Callable[[], object]) -> None:
+        """Have ``wake`` called when the end is asked for, to rouse a main thread that waits elsewhere."""
+        self._wakers.append(wake)
+
+    def request(self, status: int, farewell: Callable[[], None]) -> bool:
+        """Ask for the end with ``status``; the first call wins and gets True.
+
+        ``farewell`` prints the reason. It is called once: when the asking thread has settled, so that
+        what its framework prints stands before it, or else at the last moment.
+        """
+        with self._lock:
+            if self.requested:
+                return False
+            self.status = status
+            self._farewell = farewell
+            self._deadline = time.monotonic() + HOLD_LIMIT
+            atexit.register(self._normal_exit_begins)
+            threading.Thread(target=self._watch, name="devpatch-exit-watchdog", daemon=True).start()
+            self._requested.set()
+        for wake in self._wakers:
+            wake()
+        return True
+
+    def settle(self) -> None:
+        """Say that the thread that asked is done: its response is out, its connection drained."""
+        self._say_farewell()
+        self._settled.set()
+
+    def leave_if_requested(self) -> None:
+        """In the main thread, once the end was asked for: raise SystemExit. Elsewhere: nothing."""
+        if self.requested and threading.current_thread() is threading.main_thread():
+            self.leave()
+
+    def leave(self) -> NoReturn:
+        """Wait until the asking thread has settled, at most ``SETTLE_LIMIT`` s, and raise SystemExit."""
+        self._settled.wait(max(0.0, self._deadline - HOLD_LIMIT + SETTLE_LIMIT - time.monotonic()))
+        self._say_farewell()
+        raise SystemExit(self.status)
+
+    def sleep(self, seconds: float) -> None:
+        """Stand in for ``time.sleep`` in a reloader's loop: leaves at once when the end is asked for."""
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(seconds)
+        elif self._requested.wait(seconds):
+            self.leave()
+
+    def _say_farewell(self) -> None:
+        with self._lock:
+            farewell, self._farewell = self._farewell, None
+        if farewell is not None:
+            farewell()
+
+    def _normal_exit_begins(self) -> None:
+        # Registered last, so the first of the atexit handlers to run. Without the lock they would
+        # run a second time, in the watchdog, when one of them takes long.
+        if not self._owner.acquire(blocking=False):
+            threading.Event().wait()  # The watchdog runs them and ends the process.
+
+    def _watch(self) -> None:
+        time.sleep(max(0.0, self._deadline - time.monotonic()))
+        if not self._owner.acquire(blocking=False):
+            return  # A normal exit is under way.
+        atexit.unregister(self._normal_exit_begins)
+        self._say_farewell()
+        run_exit_handlers: Any = getattr(atexit, "_run_exitfuncs", None)
+        try:
+            if run_exit_handlers is not None:
+                run_exit_handlers()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except Exception:
+                    pass
+            os._exit(self.status)
+
+
+ending = Ending()

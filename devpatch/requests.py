@@ -1,0 +1,172 @@
+"""What the development servers report: a request, its first unhandled error, the end of its response.
+
+The request is kept in a context variable, which asgiref carries into the threads of async views, and
+compared with the WSGI environ at hand; it does not stand in the environ, for Django's debug page shows
+all of that. Servers that are not guarded have no current request, so whatever happens in them is ignored.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from . import connections
+from .console import say
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Event(enum.Enum):
+    """What features can listen to. Each comes once for a request that has an error, from the request's thread."""
+
+    READING_ON = "reading on"  # before the response to the error, the server reads the client's bytes to their end
+    RESPONSE_SENT = "response sent"  # the last byte of the body was written
+    FINISHED = "finished"  # the server is done with the request
+
+
+Listener = Callable[["Request"], None]
+Dismissal = Callable[[BaseException], bool]
+
+_listeners: dict[Event, list[Listener]] = {event: [] for event in Event}
+# Rules of the frameworks: exceptions that they answer with a 4xx response, say.
+dismissals: list[Dismissal] = []
+_current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
+
+
+def listen(event: Event, listener: Listener) -> Callable[[], None]:
+    """Have ``listener`` called at ``event``; returns what undoes it."""
+    _listeners[event].append(listener)
+    return lambda: _listeners[event].remove(listener)
+
+
+def current() -> Request | None:
+    """Return the request that this context works on, if a guarded server handles it."""
+    return _current.get()
+
+
+class Request:
+    """One request to a guarded server, from its headers to the end of its response."""
+
+    __slots__ = ("_finished", "_handler", "_meter", "_sent", "environ", "error")
+
+    def __init__(self, handler: Any) -> None:
+        """Begin a request. ``handler`` is the ``BaseHTTPRequestHandler`` of its connection."""
+        self._handler = handler
+        self._meter: connections.BodyMeter | None = None
+        self._sent = False
+        self._finished = False
+        self.environ: dict[str, Any] | None = None
+        self.error: BaseException | None = None
+        _current.set(self)
+
+    def attach(self, environ: dict[str, Any]) -> None:
+        """Take the WSGI environ, once the server has made it."""
+        self.environ = environ
+        self._meter = connections.meter_for(environ, self._handler.rfile, self.connection)
+
+    @property
+    def connection(self) -> Any:
+        """The client's socket."""
+        return self._handler.connection
+
+    def owns(self, environ: Any) -> bool:
+        """Whether ``environ`` is this request's, or a copy that a middleware made.
+
+        It is not where a view of this request drives another one through a test client.
+        """
+        mine = self.environ
+        return mine is not None and (environ is mine or environ.get("wsgi.input") is mine.get("wsgi.input"))
+
+    @property
+    def title(self) -> str:
+        """The method and the URL, with nothing in it that could steer a terminal."""
+        method = getattr(self._handler, "command", None) or "?"
+        environ = self.environ or {}
+        host = environ.get("HTTP_HOST") or f"{environ.get('SERVER_NAME')}:{environ.get('SERVER_PORT')}"
+        path = getattr(self._handler, "path", "") or "/"
+        if not path.startswith("/"):
+            return f"{method} {_printable(path)}"  # a whole URL, as clients send it to a proxy
+        return f"{method} {environ.get('wsgi.url_scheme', 'http')}://{_printable(host)}{_printable(path)}"
+
+    def note(self, error: BaseException) -> None:
+        """Take ``error`` as this request's, if it is the first and no hang-up. Never raises.
+
+        An exit that the application asked for is noted too; an interrupt from the keyboard is not.
+        """
+        if self.error is None and not self._is_excused(error):
+            self.error = error
+
+    def _is_excused(self, error: BaseException) -> bool:
+        try:
+            if isinstance(error, SystemExit):
+                return False
+            return (
+                isinstance(error, (KeyboardInterrupt, GeneratorExit))
+                or connections.raised_by_connection(error, self.connection)
+                or (self._meter is not None and self._meter.cut_short())
+                or any(dismisses(error) for dismisses in dismissals)
+            )
+        except Exception:
+            return False
+
+    def sent(self) -> None:
+        """Say that the last byte of the response was written."""
+        if self.error is not None and not self._sent:
+            self._sent = True
+            self._emit(Event.RESPONSE_SENT)
+
+    def reading_on(self) -> None:
+        """Say that the server reads the client's bytes to their end before it answers the error."""
+        if self.error is not None:
+            self._emit(Event.READING_ON)
+
+    def finish(self) -> None:
+        """Say that the server is done with the request, and let go of everything."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._meter is not None:
+            self._meter.detach()
+        _current.set(None)
+        if self.error is not None:
+            self.sent()
+            self._emit(Event.FINISHED)
+
+    def _emit(self, event: Event) -> None:
+        for listener in tuple(_listeners[event]):
+            try:
+                listener(self)
+            except Exception as failure:
+                say(f"could not act on an error in {self.title}: {type(failure).__name__}: {failure}")
+
+
+def _printable(text: str) -> str:
+    return quote(text, safe="/:?#[]@!$&'()*+,;=%~-._")
+
+
+def without_our_frames(error: BaseException) -> None:
+    """Unlink devpatch's frames from the traceback of ``error`` and of what led to it, before it is shown."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        link = todo.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        link.__traceback__ = _skip_ours(link.__traceback__)
+        position = link.__traceback__
+        while position is not None:
+            position.tb_next = _skip_ours(position.tb_next)
+            position = position.tb_next
+        todo += [link.__cause__, link.__context__]
+
+
+def _skip_ours(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        traceback = traceback.tb_next
+    return traceback

@@ -1,0 +1,168 @@
+"""Who serves where: the start of a development server, what is checked before it, and which servers are guarded.
+
+Integrations report a start with ``starting`` and the server object with ``guard``; features are asked
+whether they can do their work there. A server that nobody reported is not ours, and stays untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from . import features, integrations, process, switches
+from .console import say
+from .patching import Outcome, Patch, ledger
+
+_CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
+_guarded: set[Any] = set()
+_told: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Start:
+    """A development server that is about to serve: its name in the table of servers, and how it does it."""
+
+    server: str
+    role: process.Role
+    forks: bool = False
+
+
+def starting(server: str, *, reloads: bool = False, forks: bool = False, obstacle: str | None = None) -> None:
+    """Check, patch and announce, before ``server`` starts; called again in the same process it only checks.
+
+    ``obstacle`` says in what the server is not the one that the patches were made for.
+    Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that a feature can't guard,
+    and nothing else.
+    """
+    settings = switches.read(os.environ)
+    if settings.disabled:
+        return
+    if settings.problems:
+        refuse(settings.problems)
+    wanted = features.wanted(settings)
+    try:
+        _start(Start(server, process.role(reloads), forks), settings, wanted, obstacle)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        refuse([feature.refusal(server, reason) for feature in wanted if feature.refuses])
+        _say_once(f"no switch has an effect on {server}: {reason}")
+
+
+def _start(
+    start: Start, settings: switches.Settings, wanted: list[features.Feature], obstacle: str | None
+) -> None:
+    server = start.server
+    if wanted:
+        for patch in integrations.serving_patches(server):
+            ledger.await_module(patch)
+    active = []
+    for feature in wanted:
+        reason = obstacle or missing(feature, server) or feature.objection(start)
+        if reason and feature.refuses:
+            refuse([feature.refusal(server, reason)])
+        elif reason:
+            _say_once(f"{feature.name} has no effect on {server}: {reason}")
+        else:
+            feature.activate(settings)
+            active.append(feature)
+    if start.role is not process.Role.WORKER:  # The worker starts again at every reload.
+        for name in settings.unknown:
+            _say_once(_about_unknown(name))
+        for feature in active:
+            _say_once(feature.announcement(server, settings))
+
+
+def missing(feature: features.Feature, server: str) -> str | None:
+    """Return why a patch that ``feature`` needs on ``server`` could not be applied; None if all could so far."""
+    for patch in integrations.patches_for(server):
+        if patch.provides in feature.needs and ledger.outcomes.get(patch) is Outcome.FAILED:
+            return ledger.reasons[patch]
+    return None
+
+
+def _late_failure(patch: Patch, reason: str) -> None:
+    """A module that arrived after the server's start could not be patched."""
+    if not _guarded:
+        return  # The start will find it in the ledger.
+    for feature in features.active():
+        if patch.provides in feature.needs and feature.refuses:
+            message = feature.refusal("this server", reason)
+            process.ending.request(process.ExitStatus.REFUSED, lambda: say(message))
+            process.ending.settle()
+
+
+ledger.on_failure = _late_failure
+
+
+def refuse(messages: list[str]) -> None:
+    """Say why and end the process with ``ExitStatus.REFUSED``; without a message do nothing. Raises SystemExit."""
+    if not messages:
+        return
+    for message in messages:
+        say(message)
+    if threading.current_thread() is not threading.main_thread():
+        # Django serves from another thread when reloading; there SystemExit ends that thread alone.
+        process.ending.request(process.ExitStatus.REFUSED, lambda: None)
+        process.ending.settle()
+    raise SystemExit(int(process.ExitStatus.REFUSED))
+
+
+def _about_unknown(name: str) -> str:
+    known = switches.nearest(name)
+    hint = f"did you mean {known}?" if known else "`python -m devpatch` lists the switches"
+    return f"{name} is no switch of devpatch; {hint}"
+
+
+def _say_once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        say(message)
+
+
+def claim() -> None:
+    """Say that the next server which starts serving in this thread is the reported one."""
+    _CLAIM.set(True)
+
+
+def take_claim() -> bool:
+    """Return whether the server at hand is the reported one; true once for a claim."""
+    claimed = _CLAIM.get()
+    _CLAIM.set(False)
+    return claimed
+
+
+def guard(server: Any) -> None:
+    """Take ``server`` as a development server of ours, whose requests are watched and whose loop can be ended."""
+    if server in _guarded or not features.active():
+        return
+    service_actions = server.service_actions
+
+    def leave_or_act() -> None:
+        # The serving loop calls this after each request and every half second. From here the loop
+        # ends in its own thread; shutdown() would only make it return.
+        process.ending.leave_if_requested()
+        service_actions()
+
+    server.service_actions = leave_or_act
+    _guarded.add(server)
+    ledger.record(lambda: (_guarded.discard(server), vars(server).pop("service_actions", None)))
+
+
+def is_guarded(server: Any) -> bool:
+    """Whether ``server`` was given to ``guard``."""
+    return server in _guarded
+
+
+def caller() -> str:
+    """Return the name of the module that called the patched function at hand."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("devpatch", "wrapt"):
+            return name
+        frame = frame.f_back
+    return "__main__"

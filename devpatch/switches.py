@@ -1,0 +1,133 @@
+"""Every DEVPATCH_ variable: its name, how it is read, its default and a line of help.
+
+Messages, ``python -m devpatch`` and the README's table are made from this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+PREFIX = "DEVPATCH_"
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+
+def boolean(text: str) -> bool:
+    """Read a boolean; case does not matter. Raises ValueError."""
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+def exit_code(text: str) -> int:
+    """Read an exit status from 1 to 255 that no reloader takes to mean "reload". Raises ValueError."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    number = int(text)
+    if not 1 <= number <= 255 or number == 3:
+        raise ValueError(text)
+    return number
+
+
+BOOLEAN_VALUES = f"{', '.join(_TRUE)} or {', '.join(_FALSE)}"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One variable. ``allowed`` finishes the sentence "use …"."""
+
+    name: str
+    parse: Callable[[str], object]
+    default: object
+    allowed: str
+    help: str
+
+
+DISABLE = Switch("DEVPATCH_DISABLE", boolean, False, BOOLEAN_VALUES, "switch all of devpatch off")
+FAILFAST = Switch(
+    "DEVPATCH_FAILFAST",
+    boolean,
+    False,
+    BOOLEAN_VALUES,
+    "stop the server, with a status, on the first request error that nothing handled",
+)
+FAILFAST_EXIT_CODE = Switch(
+    "DEVPATCH_FAILFAST_EXIT_CODE",
+    exit_code,
+    1,
+    "a number from 1 to 255, but not 3, which reloaders take to mean reload",
+    "the exit status of DEVPATCH_FAILFAST",
+)
+
+SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one switch is set to: the text as found (None where unset), its value, and what is wrong, if anything."""
+
+    switch: Switch
+    text: str | None
+    value: object
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All the switches as one environment sets them."""
+
+    readings: Mapping[str, Reading]
+    unknown: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, switch: Switch) -> object:
+        return self.readings[switch.name].value
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each bad value."""
+        return [reading.problem for reading in self.readings.values() if reading.problem]
+
+    @property
+    def disabled(self) -> bool:
+        """Whether DEVPATCH_DISABLE switches all of it off."""
+        return bool(self[DISABLE])
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Read every switch from ``environ``; a bad value leaves the default and a problem. Never raises."""
+    readings = {switch.name: _read_one(switch, environ.get(switch.name)) for switch in SWITCHES}
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in readings)
+    return Settings(readings, tuple(unknown))
+
+
+def _read_one(switch: Switch, text: str | None) -> Reading:
+    if text is None or not text.strip():
+        return Reading(switch, text, switch.default)
+    try:
+        return Reading(switch, text, switch.parse(text.strip()))
+    except ValueError:
+        problem = f"{switch.name}={_quoted(text)} is not valid: use {switch.allowed}"
+        return Reading(switch, text, switch.default, problem)
+
+
+def _quoted(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 60 else f"{shown[:50]}...{shown[-1]}"
+
+
+def nearest(name: str) -> str | None:
+    """Return the known switch whose name is most like ``name``, if any is."""
+    import difflib
+
+    matches = difflib.get_close_matches(name, [switch.name for switch in SWITCHES], n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def table() -> list[tuple[str, str, str, str]]:
+    """Return a row per switch: name, values, default, help, for the README and the status command."""
+    return [(s.name, s.allowed, "off" if s.default is False else str(s.default), s.help) for s in SWITCHES]
