@@ -13,13 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from . import features, integrations, process, switches
+from . import features, integrations, process, requests, switches
 from .console import say
 from .patching import Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
 _guarded: set[Any] = set()
 _told: set[str] = set()
+_announced: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def _start(
         for name in settings.unknown:
             _say_once(_about_unknown(name))
         for feature in active:
-            _say_once(feature.announcement(server, settings))
+            if feature.name not in _announced:  # A command announces before the server that it makes.
+                _announced.add(feature.name)
+                say(feature.announcement(server, settings))
 
 
 def missing(feature: features.Feature, server: str) -> str | None:
@@ -139,7 +142,7 @@ def guard(server: Any) -> None:
     """Take ``server`` as a development server of ours, whose requests are watched and whose loop can be ended."""
     if server in _guarded or not features.active():
         return
-    service_actions = server.service_actions
+    service_actions, handle_error = server.service_actions, server.handle_error
 
     def leave_or_act() -> None:
         # The serving loop calls this after each request and every half second. From here the loop
@@ -147,9 +150,24 @@ def guard(server: Any) -> None:
         process.ending.leave_if_requested()
         service_actions()
 
+    def handle_error_without_us(*args: Any) -> None:
+        # It prints a traceback, of which the first error's report needs no second.
+        if not process.ending.requested:
+            error = sys.exc_info()[1]
+            if error is not None:
+                requests.without_our_frames(error)
+            handle_error(*args)
+
     server.service_actions = leave_or_act
+    server.handle_error = handle_error_without_us
     _guarded.add(server)
-    ledger.record(lambda: (_guarded.discard(server), vars(server).pop("service_actions", None)))
+    ledger.record(lambda: _let_go(server))
+
+
+def _let_go(server: Any) -> None:
+    _guarded.discard(server)
+    for name in ("service_actions", "handle_error"):
+        vars(server).pop(name, None)
 
 
 def is_guarded(server: Any) -> bool:

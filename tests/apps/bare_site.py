@@ -1,0 +1,105 @@
+"""A bare WSGI application, served by wsgiref or Werkzeug as the arguments say: PORT SERVER [MODE ...]."""
+
+import atexit
+import os
+import socketserver
+import sys
+import time
+from pathlib import Path
+
+if os.environ.get("SITE_EXIT_MARK"):
+    atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
+
+
+class Body:
+    def __init__(self, chunks=(b"closing",), fails=False):
+        self.chunks = chunks
+        self.fails = fails
+
+    def __iter__(self):
+        return iter(self.chunks)
+
+    def close(self):
+        if self.fails:
+            raise ValueError("boom in close")
+
+
+def failing(error, *chunks):
+    yield from chunks
+    raise error
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"].strip("/")
+    if path == "view":
+        raise ValueError("boom in a view")
+    if path == "connection-error":
+        raise ConnectionResetError("the database went away")
+    if path == "exit-7":
+        sys.exit(7)
+    if path == "exit-3":
+        sys.exit(3)
+    if path == "exit-text":
+        sys.exit("text for the operator")
+    if path == "sleeping-error":
+        time.sleep(0.5)
+        raise ValueError("boom number " + environ["QUERY_STRING"])
+    if path == "slow":
+        time.sleep(30)
+    if path == "upload":
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        if len(body) < length:
+            raise EOFError("the body is short")
+    if path == "upload-unread":
+        raise ValueError("boom before the body is read")
+    if path == "chunked":
+        environ["wsgi.input"].read()
+    if path == "status-500":
+        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+        return [b"on purpose"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "stream":
+        return failing(ValueError("boom in a stream"), b"first ")
+    if path in ("stream-first", "upload-stream"):
+        return failing(ValueError("boom before the first byte"))
+    if path == "stream-connection-error":
+        return failing(ConnectionResetError("the database went away in a stream"), b"first ")
+    if path == "close":
+        return Body(fails=True)
+    if path == "big":
+        return (b"x" * 65536 for _ in range(2000))
+    return [b"ok"]
+
+
+def main(port, server, *modes):
+    if server == "werkzeug":
+        from werkzeug.serving import run_simple
+
+        run_simple(
+            "127.0.0.1",
+            port,
+            application,
+            use_reloader="reload" in modes,
+            use_debugger="debugger" in modes,
+            threaded="threaded" in modes,
+            passthrough_errors="passthrough" in modes,
+            processes=2 if "forking" in modes else 1,
+        )
+        return
+    from wsgiref.simple_server import WSGIServer, make_server
+
+    class ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
+        daemon_threads = "daemon" in modes
+
+    server_class = ThreadingServer if "threaded" in modes else WSGIServer
+    with make_server("127.0.0.1", port, application, server_class=server_class) as httpd:
+        if "handle_request" in modes:
+            while True:
+                httpd.handle_request()
+        httpd.serve_forever()
+    print("the program went on after serve_forever")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])

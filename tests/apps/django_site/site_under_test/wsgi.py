@@ -1,0 +1,12 @@
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_under_test.settings")
+django_application = get_wsgi_application()
+
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/bare/":
+        raise ValueError("boom in the bare application")
+    return django_application(environ, start_response)

@@ -1,0 +1,48 @@
+"""Fixtures of all the suites."""
+
+from __future__ import annotations
+
+import pytest
+from harness import DevServer, clean_environment, free_port
+from servers import MODES, Mode
+
+
+def pytest_addoption(parser):
+    parser.addoption("--short", action="store_true", help="one mode per server: the pass for further interpreters")
+
+
+@pytest.fixture
+def serve(tmp_path_factory):
+    """Start a mode of a server; whatever still runs at the end of the test is killed."""
+    started = []
+
+    def start(mode: Mode, wait=True, **variables: str) -> DevServer:
+        port = free_port()
+        server = DevServer(
+            mode.command(port),
+            mode.directory,
+            tmp_path_factory.mktemp("server"),
+            port,
+            clean_environment(**{**mode.environ, **variables}),
+        )
+        started.append(server)
+        server.start()
+        return server.until_ready() if wait else server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+def pytest_generate_tests(metafunc):
+    if "mode" not in metafunc.fixturenames or "kind" in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("modes")
+    modes = [mode for mode in MODES if marker is None or marker.args[0](mode)]
+    if metafunc.config.getoption("--short"):
+        modes = list({mode.server: mode for mode in reversed(modes)}.values())
+    metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "modes(choose): run over the modes of the table that choose(mode) accepts")

@@ -1,0 +1,181 @@
+"""Real development servers in real processes, and real HTTP to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+APPS = Path(__file__).parent / "apps"
+PATIENCE = 40.0  # seconds to wait for a condition; generous, for machines are busy
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what, patience=PATIENCE):
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"waited {patience} s in vain for {what}")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment of a developer's shell: nothing of devpatch, of pytest or of a reloader but ``variables``."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DEVPATCH_", "PYTEST_", "FLASK_", "DJANGO_", "SITE_", "COV_", "PYTHON"))
+        and name not in ("RUN_MAIN", "WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD")
+    }
+    return {**environ, "DJANGO_RUNSERVER_HIDE_WARNING": "true", **variables}
+
+
+@dataclass
+class Response:
+    status: int
+    headers: str
+    body: bytes
+    seconds: float = 0.0
+
+
+@dataclass
+class DevServer:
+    """A server started as a person would start it, in a process group of its own."""
+
+    command: list[str]
+    directory: Path
+    folder: Path  # where stdout and stderr go
+    port: int
+    environ: dict[str, str]
+    process: subprocess.Popen = field(init=False)
+
+    def start(self) -> DevServer:
+        with open(self.folder / "stdout", "wb") as out, open(self.folder / "stderr", "wb") as err:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.directory,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        return self
+
+    def until_ready(self) -> DevServer:
+        def answers():
+            assert self.process.poll() is None, f"exited with {self.process.returncode}:\n{self.stderr}"
+            try:
+                return self.get("/ok/").status == 200
+            except OSError:
+                return False
+
+        wait_for(answers, f"an answer; stderr so far:\n{self.stderr}")
+        return self
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text(errors="replace")
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return connection
+
+    def send(self, path, method="GET", body=b"", headers=(), connection=None) -> socket.socket:
+        connection = connection or self.connect()
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", *headers]
+        if body and not any(line.lower().startswith(("content-length", "transfer-enc")) for line in lines):
+            lines.append(f"Content-Length: {len(body)}")
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        return connection
+
+    def get(self, path, **options) -> Response:
+        """Ask, and read until the server closes; Connection: close is what most programs in a CI send."""
+        headers = (*options.pop("headers", ()), "Connection: close")
+        started = time.monotonic()
+        with self.send(path, headers=headers, **options) as connection:
+            return read_to_end(connection, started)
+
+    def exit_status(self, patience=PATIENCE) -> int:
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still runs; stderr:\n{self.stderr}") from None
+
+    def assert_nothing_left(self) -> None:
+        """No process of the server's group, such as a reloader's worker, is left."""
+
+        def is_empty():
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        wait_for(is_empty, "the end of every process of the server", patience=5)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    return parse(data, time.monotonic() - started)
+
+
+def parse(data: bytes, seconds: float = 0.0) -> Response:
+    if not data:
+        return Response(0, "", b"", seconds)
+    head, _, body = data.partition(b"\r\n\r\n")
+    return Response(int(head.split(b" ")[1]), head.decode("latin-1"), body, seconds)
+
+
+def read_response(connection: socket.socket) -> Response:
+    """Read one response by its Content-Length, and leave the connection open."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65536)
+        assert chunk, f"closed after {data!r}"
+        data += chunk
+    response = parse(data)
+    length = next(
+        int(line.split(":")[1]) for line in response.headers.splitlines() if line.lower().startswith("content-length")
+    )
+    while len(response.body) < length:
+        chunk = connection.recv(65536)
+        assert chunk, f"closed after {len(response.body)} of {length} bytes"
+        response.body += chunk
+    return response
+
+
+def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run this interpreter to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+    )

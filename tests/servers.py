@@ -1,0 +1,88 @@
+"""The table of the contract suite: each server in each of its modes. A new server is a row."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+
+from harness import APPS
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A server as it is started: ``site`` names the application, ``arguments`` follow the interpreter."""
+
+    server: str
+    mode: str
+    site: str
+    arguments: tuple[str, ...]
+    environ: dict[str, str] = field(default_factory=dict, hash=False)
+    marks: frozenset[str] = frozenset()  # reload, threaded, debugger
+
+    @property
+    def id(self) -> str:
+        return f"{self.server} {self.mode}".replace(" ", "-")
+
+    def command(self, port: int) -> list[str]:
+        return [sys.executable, *(argument.format(port=port) for argument in self.arguments)]
+
+    @property
+    def directory(self):
+        return APPS / "django_site" if self.site == "django" else APPS
+
+
+def _has(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def _row(server, mode, site, arguments, marks="", **environ):
+    return Mode(server, mode, site, tuple(arguments.split()), environ, frozenset(marks.split()))
+
+
+_RUNSERVER = "manage.py runserver 127.0.0.1:{port}"
+_FLASK = {"FLASK_APP": "flask_site.py"}
+MODES = [
+    _row("wsgiref", "serve_forever", "bare", "bare_site.py {port} wsgiref"),
+    _row("wsgiref", "handle_request", "bare", "bare_site.py {port} wsgiref handle_request"),
+    _row("wsgiref", "threads", "bare", "bare_site.py {port} wsgiref threaded daemon", "threaded"),
+]
+if _has("django"):
+    MODES += [
+        _row("runserver", "reload", "django", _RUNSERVER, "reload threaded"),
+        _row("runserver", "noreload", "django", _RUNSERVER + " --noreload", "threaded"),
+        _row("runserver", "nothreading", "django", _RUNSERVER + " --nothreading", "reload"),
+        _row("runserver", "nothreading noreload", "django", _RUNSERVER + " --nothreading --noreload"),
+        _row("testserver", "", "django", "manage.py testserver nothing --addrport 127.0.0.1:{port} --noinput"),
+    ]
+if _has("werkzeug"):
+    MODES += [
+        _row("run_simple", "", "bare", "bare_site.py {port} werkzeug"),
+        _row("run_simple", "threads", "bare", "bare_site.py {port} werkzeug threaded", "threaded"),
+        _row("run_simple", "reload", "bare", "bare_site.py {port} werkzeug reload threaded", "reload threaded"),
+        _row(
+            "run_simple",
+            "reload debugger",
+            "bare",
+            "bare_site.py {port} werkzeug reload threaded debugger",
+            "reload threaded debugger",
+        ),
+    ]
+if _has("flask"):
+    MODES += [
+        _row("app.run", "", "flask", "flask_site.py {port}", "threaded"),
+        _row("app.run", "debug", "flask", "flask_site.py {port} debug", "reload threaded debugger"),
+        _row("flask run", "", "flask", "-m flask run -p {port}", "threaded", **_FLASK),
+        _row("flask run", "debug", "flask", "-m flask run -p {port} --debug", "reload threaded debugger", **_FLASK),
+    ]
+if _has("django", "werkzeug", "django_extensions"):
+    MODES += [
+        _row(
+            "runserver_plus",
+            "reload",
+            "django",
+            "manage.py runserver_plus 127.0.0.1:{port}",
+            "reload threaded debugger",
+        ),
+    ]
+BY_ID = {mode.id: mode for mode in MODES}

@@ -1,0 +1,163 @@
+"""The contract of DEVPATCH_FAILFAST over server x mode x kind of error."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from harness import Response
+from servers import MODES
+
+ALL = frozenset({"bare", "django", "flask"})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of error: where it is raised, what the report says, which applications have it."""
+
+    path: str
+    says: str
+    sites: frozenset[str] = ALL
+    status: int = 1
+    environ: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+
+    @property
+    def id(self):
+        return self.name or self.path.strip("/")
+
+
+DJANGO, FLASK, FRAMEWORKS = frozenset({"django"}), frozenset({"flask"}), frozenset({"django", "flask"})
+KINDS = [
+    Kind("/view/", "ValueError: boom in a view"),
+    Kind("/middleware/", "ValueError: boom in a middleware", FRAMEWORKS),
+    Kind("/template/", "ValueError: boom in a template", FRAMEWORKS),
+    Kind("/async/", "ValueError: boom in an async view", DJANGO),
+    Kind("/bare/", "ValueError: boom in the bare application", DJANGO),
+    Kind("/stream/", "ValueError: boom in a stream"),
+    Kind("/stream-first/", "ValueError: boom before the first byte"),
+    Kind("/close/", "ValueError: boom in close"),
+    Kind("/connection-error/", "ConnectionResetError: the database went away"),
+    Kind("/stream-connection-error/", "ConnectionResetError: the database went away in a stream"),
+    Kind("/view/", "ValueError: boom in a view", FRAMEWORKS, 1, (("SITE_DEBUG", "0"), ("SITE_CUSTOM_500", "1")), "custom 500 page"),
+    Kind("/view/", "ValueError: boom in a view", DJANGO, 1, (("SITE_DEBUG", "0"), ("SITE_CUSTOM_500", "raises")), "handler500 raises"),
+    Kind("/view/", "ValueError: boom in a view", DJANGO, 1, (("SITE_DEBUG", "0"),), "debug off"),
+    Kind("/view/", "ValueError: boom in a view", DJANGO, 1, (("SITE_PROPAGATE", "1"),), "propagated"),
+    Kind("/exit-7/", "sys.exit(7)", ALL, 7),
+    Kind("/async-exit-7/", "sys.exit(7)", DJANGO, 7),
+    Kind("/exit-3/", "sys.exit(3)", ALL, 1),
+    Kind("/exit-text/", "sys.exit('text for the operator')", ALL, 1),
+]
+CASES = [(mode, kind) for mode in MODES for kind in KINDS if mode.site in kind.sites]
+
+
+def pytest_generate_tests(metafunc):
+    if "kind" in metafunc.fixturenames:
+        cases = CASES
+        if metafunc.config.getoption("--short"):
+            last = {mode.server: mode for mode in reversed(MODES)}
+            cases = [(m, k) for m, k in CASES if last[m.server] is m and k.id in ("view", "async", "stream", "404", "exit-7")]
+        metafunc.parametrize("mode,kind", cases, ids=lambda value: value.id)
+
+
+@pytest.mark.contract
+class TestErrors:
+    def test_the_server_stops_and_says_why(self, serve, mode, kind):
+        """
+        1. Start the server with fail-fast, an exit status of its own, and ask for a page that fails.
+        2. The response arrives; the process ends with the status, and its reloader's parent too.
+        3. Stderr names exception, method, URL and status, and holds one traceback of the exception.
+        """
+        server = serve(mode, DEVPATCH_FAILFAST="1", **dict(kind.environ))
+        server.get(kind.path)
+        answered = time.monotonic()
+        assert server.exit_status() == kind.status, server.stderr
+        took = time.monotonic() - answered
+        server.assert_nothing_left()
+        stderr = server.stderr
+        report = [line for line in stderr.splitlines() if line.startswith("devpatch: ")]
+        assert len(report) == 3, stderr
+        assert report[0].startswith(f"devpatch: fail-fast is on for {mode.server}:")
+        assert f"GET http://127.0.0.1:{server.port}{kind.path}: " in report[1]
+        assert kind.says in report[1]
+        assert report[2].endswith(f"exit status {kind.status}")
+        if not kind.says.startswith("sys.exit"):
+            raised = [line for line in stderr.splitlines() if line.startswith(kind.says)]
+            # The debugger fails a second time when it closes the response, and shows both in a chain.
+            assert len(raised) == (2 if kind.id == "close" and "debugger" in mode.marks else 1), stderr
+        assert "devpatch/" not in stderr.replace(str(mode.directory), "")
+        assert "went on after" not in server.stdout
+        if kind.path == "/exit-text/":
+            assert "\ntext for the operator\n" in stderr
+        assert took < 5, f"took {took:.1f} s, of 2 allowed"
+
+    def test_the_exit_code_is_the_switchs(self, serve, mode):
+        server = serve(mode, DEVPATCH_FAILFAST="1", DEVPATCH_FAILFAST_EXIT_CODE="42")
+        assert server.get("/view/").status == 500
+        assert server.exit_status() == 42
+        server.assert_nothing_left()
+
+
+NO_ERRORS = {
+    "django": "404 403 400 suspicious too-big multipart rescued status-500 closers test-client ok",
+    "flask": "404 403 400 rescued status-500 abort-500 ok",
+    "bare": "status-500 ok",
+}
+
+
+@pytest.mark.contract
+class TestNoErrors:
+    def test_the_server_goes_on(self, serve, mode):
+        """Whatever is no error leaves the server running; then an error stops it, so the guard was on."""
+        server = serve(mode, DEVPATCH_FAILFAST="1")
+        for name in NO_ERRORS[mode.site].split():
+            response = server.get(f"/{name}/")
+            assert response.status, name
+            assert server.process.poll() is None, f"{name}\n{server.stderr}"
+        self.hang_up_in_every_way(server)
+        self.talk_nonsense(server)
+        assert b"ok" in server.get("/ok/").body
+        assert server.stderr.count("devpatch:") == 1, server.stderr
+        server.get("/view/")
+        assert server.exit_status() == 1
+        assert "ValueError: boom in a view" in server.stderr
+
+    def hang_up_in_every_way(self, server):
+        before = server.stderr
+        with server.send("/big/") as connection:
+            connection.recv(100)  # and close, with a reset: there is unread data
+        with server.send("/upload/", "POST", b"half", ["Content-Length: 100000"]):
+            pass
+        with server.send("/upload/", "POST", b"half", ["Content-Length: 100000"]) as connection:
+            connection.shutdown(1)
+            connection.recv(100)
+        if "/upload-json" in before or server.directory.name == "django_site" or "flask" in " ".join(server.command):
+            with server.send("/upload-json/", "POST", b'{"a": ', ["Content-Length: 100000"]) as connection:
+                connection.shutdown(1)
+                connection.recv(100)
+        assert server.get("/ok/").status == 200
+        assert server.process.poll() is None, server.stderr
+
+    def talk_nonsense(self, server):
+        for nonsense in (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(64)) + b"\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\r\n",
+            b"",
+        ):
+            with server.connect() as connection:
+                connection.sendall(nonsense)
+                connection.shutdown(1)
+                try:
+                    connection.recv(1000)
+                except ConnectionResetError:
+                    pass
+        assert server.get("/ok/").status == 200
+        assert server.process.poll() is None, server.stderr
+
+
+def assert_same(left: Response, right: Response):
+    assert (left.status, left.headers, left.body) == (right.status, right.headers, right.body)
