@@ -8,7 +8,7 @@ from setuptools.command.build_py import build_py
 START_UP_FILE = "devpatch.pth"
 
 
-class build_py_with_start_up_file(build_py):  # noqa: N801  (setuptools names commands so)
+class build_py_with_start_up_file(build_py):
     """Copy the start-up file to the root of the wheel, which is site-packages.
 
     Neither data_files nor package_data reaches site-packages in every form of install:

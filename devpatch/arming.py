@@ -49,7 +49,7 @@ def _is_any_on(settings: switches.Settings) -> bool:
 
 
 def _arm_without_wrapt(reason: str) -> None:
-    sys.meta_path.insert(0, _PlainHooks(" ".join(reason.split())))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _PlainHooks(" ".join(reason.split())))
 
 
 class _PlainHooks:

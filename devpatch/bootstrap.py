@@ -30,7 +30,7 @@ class Gate:
         if name not in SERVER_MODULES:
             return None
         try:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
         except ValueError:  # Another thread came first.
             return None
         try:
@@ -54,7 +54,7 @@ def start() -> None:
     started = True
     if os.environ.get("DEVPATCH_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
         return
-    sys.meta_path.insert(0, Gate())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Gate())
 
 
 def _say(message: str) -> None:

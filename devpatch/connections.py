@@ -48,7 +48,10 @@ def raised_by_connection(error: BaseException | None, connection: Any) -> bool:
     seen = 0
     while error is not None and seen < 20:
         for frame in frames(error.__traceback__):
-            if frame.f_code in _SOCKET_IO and getattr(frame.f_locals.get("self"), "_sock", None) is connection:
+            if (
+                frame.f_code in _SOCKET_IO
+                and getattr(frame.f_locals.get("self"), "_sock", None) is connection
+            ):
                 return True
         error, seen = error.__cause__, seen + 1
     return False

@@ -24,7 +24,9 @@ _PACKAGE = str(Path(__file__).parent)
 class Event(enum.Enum):
     """What features can listen to. Each comes once for a request that has an error, from the request's thread."""
 
-    READING_ON = "reading on"  # before the response to the error, the server reads the client's bytes to their end
+    READING_ON = (
+        "reading on"  # before the response to the error, the server reads the client's bytes to their end
+    )
     RESPONSE_SENT = "response sent"  # the last byte of the body was written
     FINISHED = "finished"  # the server is done with the request
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import features, integrations, process, requests, switches
@@ -94,7 +95,7 @@ def _late_failure(patch: Patch, reason: str) -> None:
     for feature in features.active():
         if patch.provides in feature.needs and feature.refuses:
             message = feature.refusal("this server", reason)
-            process.ending.request(process.ExitStatus.REFUSED, lambda: say(message))
+            process.ending.request(process.ExitStatus.REFUSED, partial(say, message))
             process.ending.settle()
 
 

@@ -34,7 +34,7 @@ def exit_code(text: str) -> int:
     return number
 
 
-BOOLEAN_VALUES = f"{', '.join(_TRUE)} or {', '.join(_FALSE)}"
+BOOLEAN_VALUES = f"{', '.join((*_TRUE, *_FALSE[:-1]))} or {_FALSE[-1]}"
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,10 @@ def nearest(name: str) -> str | None:
     """Return the known switch whose name is most like ``name``, if any is."""
     import difflib
 
-    matches = difflib.get_close_matches(name, [switch.name for switch in SWITCHES], n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    # The prefix, which all share, would make any two names alike.
+    names = {switch.name.removeprefix(PREFIX): switch.name for switch in SWITCHES}
+    matches = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1, cutoff=0.6)
+    return names[matches[0]] if matches else None
 
 
 def table() -> list[tuple[str, str, str, str]]:

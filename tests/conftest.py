@@ -8,7 +8,9 @@ from servers import MODES, Mode
 
 
 def pytest_addoption(parser):
-    parser.addoption("--short", action="store_true", help="one mode per server: the pass for further interpreters")
+    parser.addoption(
+        "--short", action="store_true", help="one mode per server: the pass for further interpreters"
+    )
 
 
 @pytest.fixture
@@ -38,11 +40,13 @@ def pytest_generate_tests(metafunc):
     if "mode" not in metafunc.fixturenames or "kind" in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("modes")
-    modes = [mode for mode in MODES if marker is None or marker.args[0](mode)]
+    modes = [mode for mode in MODES if marker is None or marker.kwargs["choose"](mode)]
     if metafunc.config.getoption("--short"):
         modes = list({mode.server: mode for mode in reversed(modes)}.values())
     metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "modes(choose): run over the modes of the table that choose(mode) accepts")
+    config.addinivalue_line(
+        "markers", "modes(choose=...): run over the modes of the table that choose(mode) accepts"
+    )

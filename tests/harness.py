@@ -159,9 +159,9 @@ def read_response(connection: socket.socket) -> Response:
         assert chunk, f"closed after {data!r}"
         data += chunk
     response = parse(data)
-    length = next(
-        int(line.split(":")[1]) for line in response.headers.splitlines() if line.lower().startswith("content-length")
-    )
+    lengths = [line for line in response.headers.splitlines() if line.lower().startswith("content-length")]
+    assert lengths, response.headers
+    length = int(lengths[0].split(":")[1])
     while len(response.body) < length:
         chunk = connection.recv(65536)
         assert chunk, f"closed after {len(response.body)} of {length} bytes"

@@ -53,13 +53,17 @@ if _has("django"):
         _row("runserver", "noreload", "django", _RUNSERVER + " --noreload", "threaded"),
         _row("runserver", "nothreading", "django", _RUNSERVER + " --nothreading", "reload"),
         _row("runserver", "nothreading noreload", "django", _RUNSERVER + " --nothreading --noreload"),
-        _row("testserver", "", "django", "manage.py testserver nothing --addrport 127.0.0.1:{port} --noinput"),
+        _row(
+            "testserver", "", "django", "manage.py testserver nothing --addrport 127.0.0.1:{port} --noinput"
+        ),
     ]
 if _has("werkzeug"):
     MODES += [
         _row("run_simple", "", "bare", "bare_site.py {port} werkzeug"),
         _row("run_simple", "threads", "bare", "bare_site.py {port} werkzeug threaded", "threaded"),
-        _row("run_simple", "reload", "bare", "bare_site.py {port} werkzeug reload threaded", "reload threaded"),
+        _row(
+            "run_simple", "reload", "bare", "bare_site.py {port} werkzeug reload threaded", "reload threaded"
+        ),
         _row(
             "run_simple",
             "reload debugger",
@@ -73,7 +77,14 @@ if _has("flask"):
         _row("app.run", "", "flask", "flask_site.py {port}", "threaded"),
         _row("app.run", "debug", "flask", "flask_site.py {port} debug", "reload threaded debugger"),
         _row("flask run", "", "flask", "-m flask run -p {port}", "threaded", **_FLASK),
-        _row("flask run", "debug", "flask", "-m flask run -p {port} --debug", "reload threaded debugger", **_FLASK),
+        _row(
+            "flask run",
+            "debug",
+            "flask",
+            "-m flask run -p {port} --debug",
+            "reload threaded debugger",
+            **_FLASK,
+        ),
     ]
 if _has("django", "werkzeug", "django_extensions"):
     MODES += [

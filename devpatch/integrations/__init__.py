@@ -30,26 +30,37 @@ from . import (
 
 @dataclass(frozen=True)
 class Server:
-    """A way to start a development server: its name, the distribution it comes with, and its integrations."""
+    """A way to start a development server: its name, the distributions it comes with, and its integrations."""
 
     name: str
-    distribution: str | None
+    distributions: tuple[str, ...]
     integrations: tuple[ModuleType, ...]
 
 
-_DJANGO = (wsgiref_server, wsgiref_handlers, django_basehttp, django_runserver, django_autoreload, django_handlers)
+_DJANGO = (
+    wsgiref_server,
+    wsgiref_handlers,
+    django_basehttp,
+    django_runserver,
+    django_autoreload,
+    django_handlers,
+)
 _WERKZEUG = (werkzeug_serving, werkzeug_debug, werkzeug_reloader)
 # Whatever serves, the application may be any framework's. Their modules may never be imported.
 _APPLICATIONS = (django_handlers, werkzeug_debug, flask_signals)
 
 SERVERS = (
-    Server("runserver", "django", _DJANGO),
-    Server("testserver", "django", _DJANGO),
-    Server("runserver_plus", "django-extensions", (*_WERKZEUG, django_handlers, django_extensions_response)),
-    Server("run_simple", "werkzeug", _WERKZEUG),
-    Server("app.run", "flask", (*_WERKZEUG, flask_signals)),
-    Server("flask run", "flask", (*_WERKZEUG, flask_signals)),
-    Server("wsgiref", None, (wsgiref_server, wsgiref_handlers)),
+    Server("runserver", ("django",), _DJANGO),
+    Server("testserver", ("django",), _DJANGO),
+    Server(
+        "runserver_plus",
+        ("django", "django-extensions", "werkzeug"),
+        (*_WERKZEUG, django_handlers, django_extensions_response),
+    ),
+    Server("run_simple", ("werkzeug",), _WERKZEUG),
+    Server("app.run", ("flask",), (*_WERKZEUG, flask_signals)),
+    Server("flask run", ("flask",), (*_WERKZEUG, flask_signals)),
+    Server("wsgiref", (), (wsgiref_server, wsgiref_handlers)),
 )
 
 

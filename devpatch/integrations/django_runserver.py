@@ -42,7 +42,9 @@ def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
                 break
             override = vars(ancestor).get(name)
             code = getattr(override, "__code__", None)
-            if code is not None and not any(known in _names_in(code) for known in (*_WAY_TO_SERVER, "execute")):
+            if code is not None and not any(
+                known in _names_in(code) for known in (*_WAY_TO_SERVER, "execute")
+            ):
                 return f"{ancestor.__module__}.{ancestor.__qualname__}.{name} replaces Django's"
     return None
 

@@ -40,4 +40,3 @@ PATCHES = (
         ("traceback", "exc"),
     ),
 )
-

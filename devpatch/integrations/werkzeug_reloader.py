@@ -25,5 +25,7 @@ def _observe_watchdog(wrapped: Callable[..., Any], reloader: Any, args: Any, kwa
 
 PATCHES = (
     Overlay("werkzeug._reloader", "time", Capability.ENDING, _make_time, ("sleep",)),
-    Wrap("werkzeug._reloader", "WatchdogReloaderLoop.run", Capability.ENDING, _observe_watchdog, ("reloader",)),
+    Wrap(
+        "werkzeug._reloader", "WatchdogReloaderLoop.run", Capability.ENDING, _observe_watchdog, ("reloader",)
+    ),
 )

@@ -24,6 +24,7 @@ FIXTURE_DIRS = [BASE_DIR / "fixtures"]
 STATIC_URL = "static/"
 ASGI_APPLICATION = "site_under_test.asgi.application"
 MIDDLEWARE = [
+    "django.middleware.common.CommonMiddleware",  # Content-Length, and so kept connections
     "site_under_test.middleware.outer",
     "site_under_test.middleware.inner",
     "site_under_test.middleware.Rescue",
@@ -40,5 +41,6 @@ def _leave_mark(path):
     Path(path).write_text("atexit ran")
 
 
-if os.environ.get("SITE_EXIT_MARK") and "RUN_MAIN" in os.environ or "--noreload" in sys.argv:
-    atexit.register(_leave_mark, os.environ.get("SITE_EXIT_MARK", os.devnull))
+_IS_WORKER = "RUN_MAIN" in os.environ or "WERKZEUG_RUN_MAIN" in os.environ or "--noreload" in sys.argv
+if os.environ.get("SITE_EXIT_MARK") and _IS_WORKER:
+    atexit.register(_leave_mark, os.environ["SITE_EXIT_MARK"])

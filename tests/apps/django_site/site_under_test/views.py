@@ -15,7 +15,6 @@ from django.core.exceptions import (
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template import engines
-from django.test import Client
 from django.views.decorators.csrf import csrf_exempt
 
 from .middleware import Rescued
@@ -156,6 +155,8 @@ def big(request):
 
 
 def test_client(request):
+    from django.test import Client
+
     response = Client(raise_request_exception=False).get("/view/")
     return HttpResponse(f"inner {response.status_code}")
 

@@ -1,0 +1,277 @@
+"""How a server ends: the whole response first, then a normal exit, soon, whatever else goes on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from harness import PATIENCE, read_response, read_to_end
+from servers import BY_ID
+
+ON = {"DEVPATCH_FAILFAST": "1"}
+# Two seconds are promised; the rest is for a busy machine.
+SOON = 2.0 + 2.0
+
+
+def threaded(mode):
+    return "threaded" in mode.marks
+
+
+def bodies_are_read_late(mode):
+    return mode.server not in ("runserver", "testserver")
+
+
+def ends_soon(server, since, status=1):
+    assert server.exit_status() == status, server.stderr
+    took = time.monotonic() - since
+    server.assert_nothing_left()
+    assert took < SOON, f"{took:.2f} s\n{server.stderr}"
+
+
+class TestOtherClients:
+    @pytest.mark.modes(choose=threaded)
+    def test_an_idle_kept_connection_holds_nothing(self, serve, mode):
+        server = serve(mode, **ON)
+        with server.send("/ok/") as idle:
+            idle.recv(1000)
+            server.get("/view/")
+            ends_soon(server, time.monotonic())
+
+    @pytest.mark.modes(choose=threaded)
+    def test_a_running_request_holds_nothing(self, serve, mode):
+        server = serve(mode, **ON)
+        with server.send("/slow/"):
+            time.sleep(0.3)
+            server.get("/view/")
+            ends_soon(server, time.monotonic())
+
+    @pytest.mark.modes(choose=lambda mode: threaded(mode) and mode.site == "django")
+    def test_a_running_async_request_holds_nothing(self, serve, mode, tmp_path):
+        """Its executor is joined before atexit; the watchdog runs the atexit handlers and leaves."""
+        mark = tmp_path / "mark"
+        server = serve(mode, **ON, SITE_EXIT_MARK=str(mark), DEVPATCH_FAILFAST_EXIT_CODE="9")
+        with server.send("/async-slow/"):
+            time.sleep(0.3)
+            server.get("/view/")
+            ends_soon(server, time.monotonic(), 9)
+        assert mark.read_text() == "atexit ran"
+        assert server.stderr.count("the server stops") == 1
+
+    @pytest.mark.modes(choose=threaded)
+    def test_a_client_that_keeps_the_failing_connection(self, serve, mode):
+        server = serve(mode, **ON)
+        with server.send("/view/") as connection:
+            response = read_to_end(connection)
+            ends_soon(server, time.monotonic())
+        assert response.status == 500
+
+    @pytest.mark.modes(choose=threaded)
+    def test_several_errors_at_once_are_one(self, serve, mode):
+        server = serve(mode, **ON)
+        clients = [threading.Thread(target=self.ask, args=(server, n)) for n in range(8)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        ends_soon(server, time.monotonic())
+        assert server.stderr.count("the server stops") == 1
+        assert len(re.findall("devpatch: fail-fast: GET .*boom number", server.stderr)) == 1
+
+    @staticmethod
+    def ask(server, n):
+        try:
+            server.get(f"/sleeping-error/?n={n}&seconds=0.5")
+        except OSError:
+            pass  # The server may be gone.
+
+
+class TestTheResponse:
+    @pytest.mark.modes(choose=lambda mode: mode.site == "django")
+    def test_a_large_page_arrives_whole_though_the_upload_was_not_read(self, serve, mode):
+        """Unread bytes in a socket that is closed reset the connection, and the client loses the page's end."""
+        body = b"u" * 300_000
+        whole = self.ask_upload_large(serve(mode, DEVPATCH_FAILFAST="0"), body)
+        server = serve(mode, **ON)
+        page = self.ask_upload_large(server, body)
+        ends_soon(server, time.monotonic())
+        assert len(page) > 300_000
+        # Ports, addresses and the like differ in width.
+        assert abs(len(page) - len(whole)) < 2000
+
+    @staticmethod
+    def ask_upload_large(server, body):
+        with server.send("/upload-large/", "POST", body, ["Connection: close"]) as connection:
+            time.sleep(0.3)  # read late, as a client does that is busy
+            # Stock Werkzeug waits for more of the request, however long; so the end is a pause.
+            connection.settimeout(3)
+            data = b""
+            try:
+                while chunk := connection.recv(65536):
+                    data += chunk
+            except TimeoutError:
+                pass
+            return data
+
+    def test_an_upload_that_goes_on_after_the_response(self, serve, mode):
+        """
+        1. Ask with a body of which only a part is sent, and read the response.
+        2. Send more of it: no reset for as long as the connection is drained.
+        """
+        server = serve(mode, **ON)
+        with server.send("/upload-unread/", "POST", b"part", ["Content-Length: 100000"]) as connection:
+            data = b""
+            while b"\r\n\r\n" not in data:
+                chunk = connection.recv(65536)
+                assert chunk, server.stderr
+                data += chunk
+            answered = time.monotonic()
+            for _ in range(5):
+                connection.sendall(b"x" * 1000)
+                time.sleep(0.05)
+            assert data.startswith(b"HTTP/1.") and b" 500 " in data[:20]
+            while connection.recv(65536):
+                pass
+            ends_soon(server, answered)
+
+    @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run"))
+    def test_a_stream_that_fails_while_the_client_waits_to_send_more(self, serve, mode):
+        """Werkzeug reads the client's bytes to their end before it answers; such a client would wait for ever."""
+        server = serve(mode, **ON)
+        with server.send("/upload-stream/", "POST", b"part", ["Content-Length: 100000"]) as connection:
+            started = time.monotonic()
+            connection.settimeout(PATIENCE)
+            assert b"HTTP/1." in connection.recv(65536)
+            ends_soon(server, started + 1)
+
+
+def normal(page: bytes) -> list[bytes]:
+    """A page with what differs from process to process taken out."""
+    text = re.sub(rb"(DEVPATCH_FAILFAST.*\s*<td[^>]*><pre>)[^<]*", rb"\1", page)  # it shows the environment
+    text = re.sub(rb"0x[0-9a-f]{6,}", b"0x", text)
+    text = re.sub(rb"\d{12,}", b"<id>", text)  # addresses, in decimal
+    text = re.sub(rb"SECRET = \"[^\"]*\"|name=\d+|fd=\d+|laddr=[^)]*\)|raddr=[^)]*\)", b"<x>", text)
+    text = re.sub(
+        rb"Date: [^\r]*|\w\w\w, \d\d \w\w\w \d{4} [\d:]* [+\d]*|\d\d/\w\w\w/\d{4} [\d:]*", b"<date>", text
+    )
+    text = re.sub(rb"[Cc]ontent-[Ll]ength: \d+", b"Content-Length: <n>", text)
+    return [line.strip() for line in text.splitlines()]
+
+
+class TestByteForByte:
+    KINDS = (
+        "/view/",
+        "/stream/",
+        "/stream-first/",
+        "/close/",
+        "/connection-error/",
+        "/exit-7/",
+        "/template/",
+        "/async/",
+    )
+
+    @pytest.mark.modes(choose=lambda mode: mode.mode != "handle_request")
+    def test_the_response_is_the_stock_servers(self, serve, mode):
+        """With fail-fast on and off at the same port, for the port stands in pages; 0 leaves all of it off."""
+        for path in self.KINDS:
+            if (path == "/template/" and mode.site == "bare") or (
+                path == "/async/" and mode.site != "django"
+            ):
+                continue
+            stock, guarded = self.ask(serve, mode, path, "0"), self.ask(serve, mode, path, "1")
+            assert normal(guarded) == normal(stock), path
+
+    @staticmethod
+    def ask(serve, mode, path, switch):
+        server = serve(mode, DEVPATCH_FAILFAST=switch)
+        with server.send(path, headers=["Connection: close"]) as connection:
+            data = b""
+            try:
+                while chunk := connection.recv(65536):
+                    data += chunk
+            except ConnectionResetError:
+                data += b"<reset>"
+        server.kill()
+        return data.replace(str(server.port).encode(), b"<port>")
+
+
+class TestANormalExit:
+    @pytest.mark.modes(choose=lambda mode: mode.site == "bare")
+    def test_atexit_handlers_run(self, serve, mode, tmp_path):
+        mark = tmp_path / "mark"
+        server = serve(mode, **ON, SITE_EXIT_MARK=str(mark))
+        server.get("/view/")
+        ends_soon(server, time.monotonic())
+        assert mark.read_text() == "atexit ran"
+
+    def test_coverage_is_saved(self, serve, tmp_path):
+        pytest.importorskip("coverage")
+        mode = BY_ID["wsgiref-threads"]
+        data = tmp_path / "coverage"
+        covered = type(mode)(
+            mode.server,
+            mode.mode,
+            mode.site,
+            ("-m", "coverage", "run", f"--data-file={data}", *mode.arguments),
+        )
+        server = serve(covered, **ON)
+        server.get("/view/")
+        ends_soon(server, time.monotonic())
+        report = subprocess.run(
+            [sys.executable, "-m", "coverage", "report", f"--data-file={data}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "bare_site.py" in report.stdout
+
+
+class TestReload:
+    @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
+    def test_one_line_at_the_start_and_none_at_a_reload(self, serve, mode, tmp_path):
+        """
+        1. Start a reloading server in a copy of its project; it says that fail-fast is on.
+        2. Edit a file; the worker starts again and says nothing.
+        3. An error in the new worker stops both.
+        """
+        import shutil
+
+        project = tmp_path / "project"
+        shutil.copytree(mode.directory, project)
+        server = serve(mode, wait=False, **ON)
+        server.kill()
+        server.directory = project
+        server.start().until_ready()
+        source = project / ("site_under_test/views.py" if mode.site == "django" else mode.arguments[0])
+        if mode.site == "flask":
+            source = project / "flask_site.py"
+        # Both reloaders compare modification times of a second's grain at worst.
+        time.sleep(1.1)
+        source.write_text(source.read_text().replace("boom in a view", "boom after the edit"))
+        deadline = time.monotonic() + PATIENCE
+        while "reloading" not in server.stderr + server.stdout and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.until_ready()
+        assert server.stderr.count("fail-fast is on") == 1, server.stderr
+        server.get("/view/")
+        ends_soon(server, time.monotonic())
+        assert "boom after the edit" in server.stderr
+
+
+def test_keep_alive_goes_on_until_an_error(serve):
+    """One connection: two good requests, then a failing one."""
+    if "runserver-noreload" not in BY_ID:
+        pytest.skip("Django is not installed")
+    server = serve(BY_ID["runserver-noreload"], **ON)
+    with server.connect() as connection:
+        for _ in range(2):
+            server.send("/ok/", connection=connection)
+            assert read_response(connection).body == b"ok"
+        server.send("/view/", connection=connection)
+        assert read_response(connection).status == 500
+        answered = time.monotonic()
+        assert connection.recv(100) == b""
+    ends_soon(server, answered)

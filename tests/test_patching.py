@@ -1,0 +1,84 @@
+"""The ledger over the real frameworks: each patch fits, is made once, and can be undone to the last attribute."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from harness import python
+
+# In a process of its own: patches are made in the frameworks that it imported.
+SCRIPT = """
+import importlib, json, sys
+from devpatch import integrations
+from devpatch.patching import Connect, Enlist, Outcome, Overlay, Wrap, dry_run, ledger
+
+def state(patch):
+    parent, name, value = patch.look_up(sys.modules[patch.target])
+    if isinstance(patch, Connect):
+        return len(value.receivers)
+    if isinstance(patch, Enlist):
+        return len(patch.into)
+    return (id(vars(parent).get(name)), name in vars(parent), type(value).__name__)
+
+patches = dict.fromkeys(p for row in integrations.SERVERS for p in integrations.patches_for(row.name))
+available = [p for p in patches if importlib.util.find_spec(p.target.partition(".")[0])]
+found = {"titles": [p.title for p in available], "unfit": [r for p in available if (r := dry_run(p))]}
+fit = [p for p in available if not dry_run(p)]
+before = [state(p) for p in fit]
+for p in fit:
+    ledger.await_module(p)
+found["applied"] = all(ledger.outcomes[p] is Outcome.APPLIED for p in fit)
+once = [state(p) for p in fit]
+found["changed"] = all(a != b for p, a, b in zip(fit, before, once) if isinstance(p, (Wrap, Overlay, Connect, Enlist)))
+for p in fit:
+    ledger.await_module(p)
+    if isinstance(p, Wrap):
+        ledger.apply(p, sys.modules[p.target])
+found["once"] = once == [state(p) for p in fit]
+ledger.restore()
+found["restored"] = [p.title for p, a in zip(fit, before) if state(p) != a]
+found["outcomes"] = sorted({o.value for o in ledger.outcomes.values()})
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    result = python("-c", SCRIPT)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_every_patch_fits_the_installed_frameworks(found):
+    assert found["unfit"] == []
+    assert "wsgiref.handlers.BaseHandler.run" in found["titles"]
+
+
+def test_every_patch_is_made_and_not_twice(found):
+    assert found["applied"]
+    assert found["changed"]
+    assert found["once"]
+
+
+def test_every_patch_is_undone(found):
+    assert found["restored"] == []
+    assert found["outcomes"] == ["restored"]
+
+
+LATE = """
+import sys, types
+from devpatch.patching import Capability, Outcome, Wrap, ledger
+sys.path.insert(0, {folder!r})
+patch = Wrap("late_module", "gone", Capability.ERRORS, lambda w, i, a, k: w(*a, **k))
+ledger.await_module(patch)
+assert ledger.outcomes[patch] is Outcome.PENDING
+import late_module
+print(late_module.there, ledger.outcomes[patch].value, ledger.reasons[patch])
+"""
+
+
+def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
+    (tmp_path / "late_module.py").write_text("there = 1\n")
+    result = python("-c", LATE.format(folder=str(tmp_path)))
+    assert result.stdout.startswith("1 failed late_module.gone is not there"), result.stderr

@@ -1,0 +1,133 @@
+"""A dev server that can't be guarded, or a bad value: exit status 2 and one line that says what and why."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+from servers import BY_ID
+
+ON = {"DEVPATCH_FAILFAST": "1"}
+
+
+def refused(server, *words, lines=1):
+    assert server.exit_status() == 2, server.stderr
+    server.assert_nothing_left()
+    said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+    assert len(said) == lines, server.stderr
+    for word in words:
+        assert word in said[0]
+    assert "Traceback" not in server.stderr
+
+
+def altered(package: str, file: str, old: str, new: str, folder: Path) -> str:
+    """A copy of an installed package in which a name is another, as in a version that nobody knows yet."""
+    source = Path(importlib.util.find_spec(package).origin).parent
+    shutil.copytree(source, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = folder / package / file
+    text = module.read_text()
+    assert old in text
+    module.write_text(text.replace(old, new))
+    return str(folder)
+
+
+class TestBadValues:
+    def test_a_server_refuses(self, serve, mode):
+        server = serve(mode, wait=False, DEVPATCH_FAILFAST="ture")
+        refused(server, "DEVPATCH_FAILFAST='ture'", "1, true, yes, on")
+
+    @pytest.mark.parametrize("value", ["0", "3", "256", "-1", "1.5", "one", "9" * 6000])
+    def test_exit_codes(self, serve, value):
+        server = serve(BY_ID["wsgiref-serve_forever"], wait=False, **ON, DEVPATCH_FAILFAST_EXIT_CODE=value)
+        refused(server, "DEVPATCH_FAILFAST_EXIT_CODE=", "1 to 255")
+
+    def test_each_bad_value_gets_its_line(self, serve):
+        server = serve(
+            BY_ID["wsgiref-serve_forever"],
+            wait=False,
+            DEVPATCH_FAILFAST="ture\nline",
+            DEVPATCH_FAILFAST_EXIT_CODE="x",
+        )
+        refused(server, r"'ture\nline'", lines=2)
+
+
+class TestUnknownNames:
+    @pytest.mark.modes(choose=lambda mode: mode.mode in ("serve_forever", "reload", "debug"))
+    def test_one_line_with_the_nearest_name(self, serve, mode):
+        server = serve(mode, DEVPATCH_FALFAST="1")
+        said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+        assert said == ["devpatch: DEVPATCH_FALFAST is no switch of devpatch; did you mean DEVPATCH_FAILFAST?"]
+        assert server.get("/view/").status == 500
+        assert server.get("/ok/").status == 200
+
+
+class TestUnknownVersions:
+    @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus"))
+    def test_werkzeug(self, serve, mode, tmp_path):
+        path = altered("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
+        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
+        refused(server, "fail-fast can't guard", "werkzeug.serving.WSGIRequestHandler.run_wsgi", "is not there")
+
+    @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "runserver_plus"))
+    def test_a_function_that_takes_other_arguments(self, serve, mode, tmp_path):
+        path = altered("werkzeug", "serving.py", "def run_wsgi(self)", "def run_wsgi(self, scope)", tmp_path)
+        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
+        refused(server, "run_wsgi", "takes other arguments")
+
+    @pytest.mark.modes(choose=lambda mode: mode.server in ("runserver", "testserver", "wsgiref"))
+    def test_wsgiref(self, serve, mode, tmp_path):
+        path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
+        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
+        refused(server, "fail-fast can't guard", "wsgiref.handlers.BaseHandler.handle_error")
+
+    def test_without_a_switch_it_runs_as_ever(self, serve, tmp_path):
+        path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FAILFAST="0", PYTHONPATH=path)
+        assert server.get("/view/").status == 500
+        assert server.get("/ok/").status == 200
+        assert "devpatch" not in server.stderr
+
+
+class TestOtherRunservers:
+    @pytest.fixture(params=["runserver-reload", "runserver-noreload"])
+    def runserver(self, request):
+        if request.param not in BY_ID:
+            pytest.skip("Django is not installed")
+        return BY_ID[request.param]
+
+    def test_daphnes_is_refused(self, serve, runserver):
+        pytest.importorskip("daphne")
+        server = serve(runserver, wait=False, **ON, SITE_APPS="daphne")
+        refused(server, "daphne.management.commands.runserver.Command", "daphne.server")
+
+    def test_daphnes_serves_without_the_switch(self, serve, runserver):
+        pytest.importorskip("daphne")
+        server = serve(runserver, DEVPATCH_FAILFAST="0", SITE_APPS="daphne")
+        assert server.get("/view/").status == 500
+        assert server.get("/ok/").status == 200
+
+    def test_daphnes_way_back_to_wsgi_is_guarded(self, serve, runserver):
+        pytest.importorskip("daphne")
+        wsgi = type(runserver)("runserver", "", "django", (*runserver.arguments, "--noasgi"))
+        server = serve(wsgi, **ON, SITE_APPS="daphne")
+        server.get("/view/")
+        assert server.exit_status() == 1
+
+    def test_one_that_comes_back_to_djangos_is_guarded(self, serve, runserver):
+        server = serve(runserver, **ON, SITE_APPS="own_runserver")
+        server.get("/view/")
+        assert server.exit_status() == 1
+        assert "a banner of our own" in server.stdout
+
+    def test_one_that_serves_by_itself_is_refused(self, serve, runserver):
+        server = serve(runserver, wait=False, **ON, SITE_APPS="other_runserver")
+        refused(server, "other_runserver.management.commands.runserver.Command.inner_run", "replaces")
+
+
+def test_a_server_that_forks_is_refused(serve):
+    if "run_simple" not in {mode.server for mode in BY_ID.values()}:
+        pytest.skip("Werkzeug is not installed")
+    forking = type(next(iter(BY_ID.values())))("run_simple", "forking", "bare", ("bare_site.py", "{port}", "werkzeug", "forking"))
+    refused(serve(forking, wait=False, **ON), "forks")

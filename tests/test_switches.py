@@ -1,0 +1,52 @@
+"""Reading the switches: any text at all gives a value or one problem, and never an exception."""
+
+from __future__ import annotations
+
+from devpatch import switches
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = st.sampled_from([switch.name for switch in switches.SWITCHES])
+
+
+@given(st.dictionaries(NAMES, st.text()))
+def test_any_text(environ):
+    settings = switches.read(environ)
+    for name, reading in settings.readings.items():
+        assert (reading.problem is None) or name in reading.problem
+        assert reading.problem is None or "\n" not in reading.problem
+        if not environ.get(name, "").strip():
+            assert reading.value == reading.switch.default
+            assert reading.problem is None
+
+
+@given(st.integers())
+def test_exit_codes(number):
+    reading = switches.read({"DEVPATCH_FAILFAST_EXIT_CODE": str(number)}).readings["DEVPATCH_FAILFAST_EXIT_CODE"]
+    if 1 <= number <= 255 and number != 3:
+        assert (reading.value, reading.problem) == (number, None)
+    else:
+        assert reading.value == 1
+        assert reading.problem
+
+
+@given(st.sampled_from(["1", "true", "yes", "on"]), st.sampled_from(["0", "false", "no", "off"]), st.booleans())
+def test_booleans(true, false, upper):
+    for text, value in ((true, True), (false, False)):
+        shown = text.upper() if upper else text
+        assert switches.read({"DEVPATCH_FAILFAST": f" {shown} "})[switches.FAILFAST] is value
+
+
+@given(st.text())
+def test_unknown_names(name):
+    full = "DEVPATCH_" + name
+    settings = switches.read({full: "1"})
+    known = full in settings.readings
+    assert settings.unknown == (() if known else (full,))
+    assert switches.nearest(full) is None or switches.nearest(full) in settings.readings
+
+
+def test_the_nearest_name():
+    assert switches.nearest("DEVPATCH_FALFAST") == "DEVPATCH_FAILFAST"
+    assert switches.nearest("DEVPATCH_FAILFAST_EXITCODE") == "DEVPATCH_FAILFAST_EXIT_CODE"
+    assert switches.nearest("DEVPATCH_Q") is None
