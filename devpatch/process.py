@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 HOLD_LIMIT = 1.7
 # The main thread waits this many seconds for the thread that asked to finish its request.
 SETTLE_LIMIT = 1.2
+# A reload waits this many seconds for a response to an error to be out.
+FORESIGHT_LIMIT = 5.0
 
 
 class ExitStatus(enum.IntEnum):
@@ -74,6 +76,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._foreseen = False
         self._requested = threading.Event()
         self._settled = threading.Event()
         self._farewell: Callable[[], None] | None = None
@@ -90,6 +93,10 @@ class Ending:
     def on_request(self, wake: Callable[[], object]) -> None:
         """Have ``wake`` called when the end is asked for, to rouse a main thread that waits elsewhere."""
         self._wakers.append(wake)
+
+    def foresee(self) -> None:
+        """Say that the end will be asked for shortly, so that a reload does not come before it."""
+        self._foreseen = True
 
     def request(self, status: int, farewell: Callable[[], None]) -> bool:
         """Ask for the end with ``status``; the first call wins and gets True.
@@ -118,6 +125,14 @@ class Ending:
     def leave_if_requested(self) -> None:
         """In the main thread, once the end was asked for: raise SystemExit. Elsewhere: nothing."""
         if self.requested and threading.current_thread() is threading.main_thread():
+            self.leave()
+
+    def leave_instead_of_reload(self) -> None:
+        """In the main thread, about to reload: if the end is foreseen, wait for it and raise SystemExit.
+
+        Where no end comes within ``FORESIGHT_LIMIT`` s (a client reads the response slowly), the reload goes on.
+        """
+        if self._foreseen and self._requested.wait(FORESIGHT_LIMIT):
             self.leave()
 
     def leave(self) -> NoReturn:

@@ -24,6 +24,7 @@ _PACKAGE = str(Path(__file__).parent)
 class Event(enum.Enum):
     """What features can listen to. Each comes once for a request that has an error, from the request's thread."""
 
+    FAILED = "failed"  # its first error was noted; the response to it is yet to come
     READING_ON = (
         "reading on"  # before the response to the error, the server reads the client's bytes to their end
     )
@@ -102,6 +103,7 @@ class Request:
         """
         if self.error is None and not self._is_excused(error):
             self.error = error
+            self._emit(Event.FAILED)
 
     def _is_excused(self, error: BaseException) -> bool:
         try:

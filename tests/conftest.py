@@ -46,6 +46,15 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
 
 
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--short"):
+        left_out = [
+            item for item in items if item.get_closest_marker("long") or item.get_closest_marker("packaging")
+        ]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "modes(choose=...): run over the modes of the table that choose(mode) accepts"

@@ -173,6 +173,7 @@ def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
     """Run this interpreter to its end."""
     return subprocess.run(
         [sys.executable, *arguments],
+        cwd=APPS,
         env=clean_environment(**variables),
         capture_output=True,
         text=True,

@@ -161,6 +161,7 @@ def normal(page: bytes) -> list[bytes]:
     return [line.strip() for line in text.splitlines()]
 
 
+@pytest.mark.long
 class TestByteForByte:
     KINDS = (
         "/view/",

@@ -58,17 +58,23 @@ class TestUnknownNames:
     def test_one_line_with_the_nearest_name(self, serve, mode):
         server = serve(mode, DEVPATCH_FALFAST="1")
         said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
-        assert said == ["devpatch: DEVPATCH_FALFAST is no switch of devpatch; did you mean DEVPATCH_FAILFAST?"]
+        assert said == [
+            "devpatch: DEVPATCH_FALFAST is no switch of devpatch; did you mean DEVPATCH_FAILFAST?"
+        ]
         assert server.get("/view/").status == 500
         assert server.get("/ok/").status == 200
 
 
 class TestUnknownVersions:
-    @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus"))
+    @pytest.mark.modes(
+        choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
+    )
     def test_werkzeug(self, serve, mode, tmp_path):
         path = altered("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(server, "fail-fast can't guard", "werkzeug.serving.WSGIRequestHandler.run_wsgi", "is not there")
+        refused(
+            server, "fail-fast can't guard", "werkzeug.serving.WSGIRequestHandler.run_wsgi", "is not there"
+        )
 
     @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "runserver_plus"))
     def test_a_function_that_takes_other_arguments(self, serve, mode, tmp_path):
@@ -129,5 +135,7 @@ class TestOtherRunservers:
 def test_a_server_that_forks_is_refused(serve):
     if "run_simple" not in {mode.server for mode in BY_ID.values()}:
         pytest.skip("Werkzeug is not installed")
-    forking = type(next(iter(BY_ID.values())))("run_simple", "forking", "bare", ("bare_site.py", "{port}", "werkzeug", "forking"))
+    forking = type(next(iter(BY_ID.values())))(
+        "run_simple", "forking", "bare", ("bare_site.py", "{port}", "werkzeug", "forking")
+    )
     refused(serve(forking, wait=False, **ON), "forks")

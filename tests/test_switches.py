@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from devpatch import switches
 from hypothesis import given
 from hypothesis import strategies as st
+
+from devpatch import switches
 
 NAMES = st.sampled_from([switch.name for switch in switches.SWITCHES])
 
@@ -22,7 +23,9 @@ def test_any_text(environ):
 
 @given(st.integers())
 def test_exit_codes(number):
-    reading = switches.read({"DEVPATCH_FAILFAST_EXIT_CODE": str(number)}).readings["DEVPATCH_FAILFAST_EXIT_CODE"]
+    reading = switches.read({"DEVPATCH_FAILFAST_EXIT_CODE": str(number)}).readings[
+        "DEVPATCH_FAILFAST_EXIT_CODE"
+    ]
     if 1 <= number <= 255 and number != 3:
         assert (reading.value, reading.problem) == (number, None)
     else:
@@ -30,7 +33,9 @@ def test_exit_codes(number):
         assert reading.problem
 
 
-@given(st.sampled_from(["1", "true", "yes", "on"]), st.sampled_from(["0", "false", "no", "off"]), st.booleans())
+@given(
+    st.sampled_from(["1", "true", "yes", "on"]), st.sampled_from(["0", "false", "no", "off"]), st.booleans()
+)
 def test_booleans(true, false, upper):
     for text, value in ((true, True), (false, False)):
         shown = text.upper() if upper else text

@@ -38,10 +38,13 @@ class TestDjangoPrograms:
         off, on = manage(command), manage(command, **ON)
         assert (on.returncode, on.stderr) == (off.returncode, off.stderr)
         loaded = "import atexit,sys; atexit.register(lambda: print('LOADED', 'wrapt' in sys.modules))\n"
-        result = python("-c", f"{loaded}import os,sys; os.chdir({str(DJANGO_SITE)!r}); sys.path.insert(0, '')\n"
-                        "os.environ['DJANGO_SETTINGS_MODULE'] = 'site_under_test.settings'\n"
-                        f"from django.core.management import execute_from_command_line as run\nrun(['manage.py', {command!r}])",
-                        **ON)
+        result = python(
+            "-c",
+            f"{loaded}import os,sys; os.chdir({str(DJANGO_SITE)!r}); sys.path.insert(0, '')\n"
+            "os.environ['DJANGO_SETTINGS_MODULE'] = 'site_under_test.settings'\n"
+            f"from django.core.management import execute_from_command_line as run\nrun(['manage.py', {command!r}])",
+            **ON,
+        )
         assert "LOADED False" in result.stdout, result.stderr
 
     def test_shell(self):
@@ -70,7 +73,11 @@ class TestDjangoPrograms:
         }[kind]
         with open(tmp_path / "stderr", "wb") as err:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=DJANGO_SITE, env=clean_environment(**ON), stderr=err, stdout=err
+                [sys.executable, *arguments],
+                cwd=DJANGO_SITE,
+                env=clean_environment(**ON),
+                stderr=err,
+                stdout=err,
             )
         try:
             wait_for(lambda: ask(port, "/ok/") == 200, "an answer")
@@ -135,7 +142,14 @@ class TestStatus:
     def test_for_people(self):
         result = python("-m", "devpatch", **ON)
         assert result.returncode == 0, result.stderr
-        for part in ("start-up file", "it fired in this process", "DEVPATCH_FAILFAST ", "on", "fail-fast", "runserver_plus"):
+        for part in (
+            "start-up file",
+            "it fired in this process",
+            "DEVPATCH_FAILFAST ",
+            "on",
+            "fail-fast",
+            "runserver_plus",
+        ):
             assert part in result.stdout
 
     def test_for_programs(self):
@@ -146,7 +160,11 @@ class TestStatus:
         assert by_name["DEVPATCH_FAILFAST"]["value"] is True
         servers = found["features"][0]["servers"]
         assert servers["wsgiref"] is None
-        for server, distribution in (("runserver", "Django"), ("run_simple", "Werkzeug"), ("app.run", "Flask")):
+        for server, distribution in (
+            ("runserver", "Django"),
+            ("run_simple", "Werkzeug"),
+            ("app.run", "Flask"),
+        ):
             assert (servers[server] is None) == (found["frameworks"][distribution] is not None), servers
 
     def test_an_invalid_switch(self):
@@ -167,5 +185,3 @@ class TestStatus:
         result = python("-m", "devpatch", PYTHONPATH=path)
         assert "not available: werkzeug.serving.WSGIRequestHandler.run_wsgi is not there" in result.stdout
         assert result.returncode == 0
-
-

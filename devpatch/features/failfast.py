@@ -58,6 +58,7 @@ class FailFast:
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
         ledger.record(self._witness.attach())
+        ledger.record(requests.listen(requests.Event.FAILED, lambda request: ending.foresee()))
         ledger.record(requests.listen(requests.Event.RESPONSE_SENT, self._stop))
         ledger.record(requests.listen(requests.Event.FINISHED, self._settle))
         ledger.record(requests.listen(requests.Event.READING_ON, self._hurry))

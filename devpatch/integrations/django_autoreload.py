@@ -8,9 +8,10 @@ Limits: the Watchman reloader waits in its client, for up to five seconds; there
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ..patching import Capability, Overlaid, Overlay
+from ..patching import Capability, Overlaid, Overlay, Wrap
 from ..process import ending
 
 
@@ -18,4 +19,13 @@ def _make_time(time: Any) -> Overlaid:
     return Overlaid(time, sleep=ending.sleep)
 
 
-PATCHES = (Overlay("django.utils.autoreload", "time", Capability.ENDING, _make_time, ("sleep",)),)
+def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    ending.leave_instead_of_reload()
+    return wrapped(*args, **kwargs)
+
+
+_MODULE = "django.utils.autoreload"
+PATCHES = (
+    Wrap(_MODULE, "trigger_reload", Capability.ENDING, _observe_reload, ("filename",)),
+    Overlay(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
+)

@@ -13,19 +13,23 @@ def _make_time(time: Any) -> Overlaid:
     return Overlaid(time, sleep=ending.sleep)
 
 
-def _observe_watchdog(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    # This loop waits for an event, and leaves with the status that means "reload" once it is set.
-    ending.on_request(reloader.should_reload.set)
+def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
+    # From Werkzeug 3.1 the watchdog loop waits for an event, and leaves with the status that means
+    # "reload" once it is set. Before, it sleeps, as the other loop does.
+    wake = getattr(getattr(reloader, "should_reload", None), "set", None)
+    if wake is not None:
+        ending.on_request(wake)
     try:
         return wrapped(*args, **kwargs)
     except SystemExit:
         ending.leave_if_requested()
+        ending.leave_instead_of_reload()
         raise
 
 
+_MODULE = "werkzeug._reloader"
 PATCHES = (
-    Overlay("werkzeug._reloader", "time", Capability.ENDING, _make_time, ("sleep",)),
-    Wrap(
-        "werkzeug._reloader", "WatchdogReloaderLoop.run", Capability.ENDING, _observe_watchdog, ("reloader",)
-    ),
+    Overlay(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
+    Wrap(_MODULE, "ReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
+    Wrap(_MODULE, "WatchdogReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
 )

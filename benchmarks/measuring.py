@@ -1,0 +1,74 @@
+"""What the benchmarks share: an environment to measure in, intervals, verdicts and the printed table."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median with its 95% interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def show(self, form: str) -> str:
+        """Return all three numbers in the given format, such as ``+.1f``."""
+        return f"{self.median:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
+    def verdict(self, *, at_most: float) -> str:
+        """Say whether the target was met, and whether the interval leaves a doubt."""
+        outcome = "met" if self.median <= at_most else "missed"
+        return f"{outcome}, within the noise" if self.low <= at_most < self.high else outcome
+
+
+def bootstrap(values: Sequence[float]) -> Estimate:
+    """Return the median of ``values`` with a bootstrap interval, for their noise has no known distribution."""
+    chance = random.Random(0)
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return Estimate(statistics.median(values), medians[RESAMPLES // 40], medians[-1 - RESAMPLES // 40])
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns that line up, the first one to the left."""
+    table = [header, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join((first, *others)).rstrip())
+    print(flush=True)
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a plain shell with ``variables``: nothing in it that changes Python or a server."""
+    ours = ("DEVPATCH_", "PYTHON", "DJANGO_", "FLASK_", "WERKZEUG_", "RUN_MAIN", "COV")
+    return {**{name: text for name, text in os.environ.items() if not name.startswith(ours)}, **variables}
+
+
+def fresh_venv(folder: Path, *distributions: str) -> Path:
+    """Make a virtual environment with devpatch and ``distributions``, and return its interpreter.
+
+    devpatch is built from a copy, for a build leaves files in the tree that it is made from.
+    """
+    print("making a fresh environment ...", file=sys.stderr, flush=True)
+    source, venv = folder / "source", folder / "venv"
+    unwanted = shutil.ignore_patterns(
+        ".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "benchmarks"
+    )
+    shutil.copytree(REPOSITORY, source, ignore=unwanted)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", source, *distributions], check=True)
+    return python

@@ -1,0 +1,71 @@
+"""The matrix: the whole suite on one interpreter, a shorter pass on every other one that is there."""
+
+import os
+
+import nox
+
+nox.options.default_venv_backend = "uv|venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "full", "short", "oldest_wrapt"]
+
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
+WORKERS = str(max(2, os.cpu_count() or 2))
+
+# Without watchdog, so that the stat reloader is tested: Werkzeug before 3.1 takes today's watchdog's word
+# that a file was read for a change.
+# The combinations that upstream declares: Django 6.x needs Python 3.12, django-extensions 4 Django 4.2.
+SHORT = [
+    ("3.10", "4.2", "2.3", "2.3", "3.2"),
+    ("3.10", "5.2", "3.0", "3.0", "4.1"),
+    ("3.12", "6.0", "3.0", "3.0", "4.1"),
+    ("3.13", "6.1", "3.1", "3.1", "4.1"),
+    ("3.14", "6.1", "3.1", "3.1", "4.1"),
+]
+
+
+def install(session, django, werkzeug, flask, extensions, *more):
+    session.install(
+        ".",
+        f"django~={django}.0",
+        f"werkzeug~={werkzeug}.0",
+        f"flask[async]~={flask}.0",
+        f"django-extensions~={extensions}.0",
+        *TEST_TOOLS,
+        *more,
+    )
+
+
+def pytest(session, *arguments):
+    # Not `python -m pytest`, which would test the checkout's package instead of the installed one.
+    session.run("pytest", "-n", WORKERS, *arguments)
+
+
+@nox.session
+def lint(session):
+    session.install("ruff", "mypy", "wrapt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session(python="3.11")
+def full(session):
+    """Everything, on one interpreter, with the optional parts: daphne, gunicorn, uvicorn, async Flask views."""
+    install(session, "5.2", "3.1", "3.1", "4.1", "daphne", "gunicorn", "uvicorn", "watchdog")
+    pytest(session, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("python,django,werkzeug,flask,extensions", SHORT)
+def short(session, django, werkzeug, flask, extensions):
+    """One mode per server, a few kinds of error each."""
+    install(session, django, werkzeug, flask, extensions)
+    pytest(session, "--short", *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest_wrapt(session):
+    """The oldest wrapt that devpatch promises to work with."""
+    install(session, "4.2", "2.3", "2.3", "3.2", "wrapt==1.16.0")
+    pytest(session, "--short", *session.posargs)
