@@ -130,6 +130,10 @@ def nearest(name: str) -> str | None:
     return names[matches[0]] if matches else None
 
 
-def table() -> list[tuple[str, str, str, str]]:
-    """Return a row per switch: name, values, default, help, for the README and the status command."""
-    return [(s.name, s.allowed, "off" if s.default is False else str(s.default), s.help) for s in SWITCHES]
+def markdown() -> str:
+    """Return the table of switches as it stands in the README."""
+    rows = ["| variable | values | unset | what it does |", "| --- | --- | --- | --- |"]
+    for switch in SWITCHES:
+        default = "off" if switch.default is False else str(switch.default)
+        rows.append(f"| `{switch.name}` | {switch.allowed} | {default} | {switch.help} |")
+    return "\n".join(rows)

@@ -45,7 +45,7 @@ _FLASK = {"FLASK_APP": "flask_site.py"}
 MODES = [
     _row("wsgiref", "serve_forever", "bare", "bare_site.py {port} wsgiref"),
     _row("wsgiref", "handle_request", "bare", "bare_site.py {port} wsgiref handle_request"),
-    _row("wsgiref", "threads", "bare", "bare_site.py {port} wsgiref threaded daemon", "threaded"),
+    _row("wsgiref", "threads", "bare", "bare_site.py {port} wsgiref threaded", "threaded"),
 ]
 if _has("django"):
     MODES += [

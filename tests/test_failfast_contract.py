@@ -32,11 +32,12 @@ KINDS = [
     Kind("/view/", "ValueError: boom in a view"),
     Kind("/middleware/", "ValueError: boom in a middleware", FRAMEWORKS),
     Kind("/template/", "ValueError: boom in a template", FRAMEWORKS),
-    Kind("/async/", "ValueError: boom in an async view", DJANGO),
+    Kind("/async/", "ValueError: boom in an async view", FRAMEWORKS),
     Kind("/bare/", "ValueError: boom in the bare application", DJANGO),
     Kind("/stream/", "ValueError: boom in a stream"),
     Kind("/stream-first/", "ValueError: boom before the first byte"),
     Kind("/close/", "ValueError: boom in close"),
+    Kind("/own-socket/", "BrokenPipeError: "),
     Kind("/connection-error/", "ConnectionResetError: the database went away"),
     Kind("/stream-connection-error/", "ConnectionResetError: the database went away in a stream"),
     Kind(

@@ -88,6 +88,14 @@ class TestUnknownVersions:
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
         refused(server, "fail-fast can't guard", "wsgiref.handlers.BaseHandler.handle_error")
 
+    @pytest.mark.modes(choose=lambda mode: mode.id in ("run_simple-reload", "app.run-debug"))
+    def test_the_reloader_which_werkzeug_imports_last(self, serve, mode, tmp_path):
+        path = altered("werkzeug", "_reloader.py", "import time\n", "import time as clock\n", tmp_path)
+        reloader = tmp_path / "werkzeug" / "_reloader.py"
+        reloader.write_text(reloader.read_text().replace("time.sleep", "clock.sleep"))
+        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
+        refused(server, "fail-fast can't guard", "werkzeug._reloader.time is not there")
+
     def test_without_a_switch_it_runs_as_ever(self, serve, tmp_path):
         path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FAILFAST="0", PYTHONPATH=path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +57,8 @@ def test_the_nearest_name():
     assert switches.nearest("DEVPATCH_FALFAST") == "DEVPATCH_FAILFAST"
     assert switches.nearest("DEVPATCH_FAILFAST_EXITCODE") == "DEVPATCH_FAILFAST_EXIT_CODE"
     assert switches.nearest("DEVPATCH_Q") is None
+
+
+def test_the_readme_has_the_table():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert readme.partition("<!-- switches -->\n")[2].startswith(switches.markdown() + "\n<!-- /switches -->")

@@ -6,6 +6,7 @@ client still sends. It may read that until the client closes, so the return of `
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -28,7 +29,13 @@ _expects_server: ContextVar[bool] = ContextVar("devpatch_expects_server", defaul
 
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    call = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    try:
+        call = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    except TypeError:
+        return wrapped(*args, **kwargs)  # It says itself what is wrong with the call.
+    if call.get("use_reloader"):
+        # run_simple imports it after its server is made; what can't be patched there is told before.
+        importlib.import_module("werkzeug._reloader")
     serving.starting(
         _NAMES.get(serving.caller(), "run_simple"),
         reloads=bool(call.get("use_reloader")),

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import socket
 import socketserver
 import sys
 import time
@@ -29,10 +30,21 @@ def failing(error, *chunks):
     raise error
 
 
+def fail_on_a_socket_of_its_own():
+    """What a database client does whose server went away."""
+    mine, other = socket.socketpair()
+    other.close()
+    stream = mine.makefile("wb", buffering=0)
+    for _ in range(2):
+        stream.write(b"select 1")
+
+
 def application(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
     if path == "view":
         raise ValueError("boom in a view")
+    if path == "own-socket":
+        fail_on_a_socket_of_its_own()
     if path == "connection-error":
         raise ConnectionResetError("the database went away")
     if path == "exit-7":

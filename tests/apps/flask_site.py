@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from bare_site import fail_on_a_socket_of_its_own
 from flask import Flask, Response, abort, request
 
 app = Flask(__name__)
@@ -37,6 +38,16 @@ def ok():
 @app.get("/view/")
 def view():
     raise ValueError("boom in a view")
+
+
+@app.get("/async/")
+async def async_view():
+    raise ValueError("boom in an async view")
+
+
+@app.get("/own-socket/")
+def own_socket():
+    return fail_on_a_socket_of_its_own()
 
 
 @app.before_request

@@ -76,6 +76,13 @@ def own_connection_error(request):
     raise ConnectionResetError("the database went away")
 
 
+def own_socket(request):
+    sys.path.append("..")
+    from bare_site import fail_on_a_socket_of_its_own
+
+    fail_on_a_socket_of_its_own()
+
+
 def stream_connection_error(request):
     def body():
         yield b"first "
@@ -184,6 +191,7 @@ VIEWS = {
     "stream": stream,
     "stream-first": stream_first,
     "close": close,
+    "own-socket": own_socket,
     "connection-error": own_connection_error,
     "stream-connection-error": stream_connection_error,
     "exit-7": exit_7,
