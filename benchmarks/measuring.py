@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -28,10 +29,10 @@ class Estimate:
         """Return all three numbers in the given format, such as ``+.1f``."""
         return f"{self.median:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
-    def verdict(self, *, at_most: float) -> str:
+    def verdict(self, *, at_least: float = -math.inf, at_most: float = math.inf) -> str:
         """Say whether the target was met, and whether the interval leaves a doubt."""
-        outcome = "met" if self.median <= at_most else "missed"
-        return f"{outcome}, within the noise" if self.low <= at_most < self.high else outcome
+        met = [at_least <= number <= at_most for number in (self.median, self.low, self.high)]
+        return ("met" if met[0] else "missed") + ("" if len(set(met)) == 1 else ", within the noise")
 
 
 def bootstrap(values: Sequence[float]) -> Estimate:

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import platform
+import os
+import random
 import shutil
 import socket
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import NamedTuple
 
 from measuring import REPOSITORY, bootstrap, environment, fresh_venv, print_table
 
 SWITCHED_ON = {"DEVPATCH_FAILFAST": "1"}
-LIMIT = 1.01  # how many times the time without the switch a request may take with it
+LIMIT = 0.99  # the requests/s with the switch are to be at least this part of those without it
 PATIENCE = 30  # seconds for a server to start, to answer or to end
 
 
@@ -135,8 +135,7 @@ class Server:
         return None
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """The costs of the same number of requests with the switch and without it."""
 
     on: Cost
@@ -144,19 +143,19 @@ class Pair:
 
 
 def measure_pair(python: Path, framework: Framework, folder: Path, options: argparse.Namespace) -> Pair:
-    """Start both servers and ask them block by block: off on, on off, off on, and so forth."""
+    """Start both servers, in random order, and ask them block by block: A B, B A, A B, and so forth."""
     with (
         Server(python, framework, folder, {}) as off,
         Server(python, framework, folder, {} if options.control else SWITCHED_ON) as on,
     ):
-        for server in (off, on):
+        order = random.sample((on, off), k=2)
+        for server in order:
             server.wait_until_ready()
             server.ask_often(options.warm_up)
         costs: dict[Server, list[Cost]] = {on: [], off: []}
-        order = [off, on]
-        for _ in range(options.blocks):
+        for _ in range(options.requests // options.block):
             for server in order:
-                costs[server].append(server.ask_often(options.requests // options.blocks))
+                costs[server].append(server.ask_often(options.block))
             order.reverse()
         if not (options.control or on.ends_at_an_error()):
             raise RuntimeError("the switch had no effect, so there was nothing to measure")
@@ -169,14 +168,34 @@ def total(costs: Sequence[Cost]) -> Cost:
     return Cost(sum(cost.wall for cost in costs), sum(cpu) if cpu else None)
 
 
-def report(framework: Framework, pairs: list[Pair], requests: int) -> list[tuple[str, ...]]:
-    """Return a row for the client's clock and one for the server's CPU time."""
-    rows = []
-    for kind in ("wall", "cpu"):
-        on, off = ([getattr(cost, kind) for cost in costs] for costs in zip(*((p.on, p.off) for p in pairs)))
-        if None in on:
-            continue
-    return rows
+def stay_on_one_cpu() -> None:
+    """Keep the client, and the servers that it starts, on one CPU where the system has a way to say so.
+
+    They take turns anyhow, and between two CPUs most of the time of a request, and nearly all of its
+    noise, would be that of waking the other one up.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def row(framework: Framework, pairs: Sequence[Pair], requests: int) -> tuple[str, ...]:
+    """Return a framework's row of the table."""
+    speed_on, speed_off = (
+        bootstrap([requests / cost.wall for cost in costs]).median for costs in zip(*pairs)
+    )
+    ratio = bootstrap([pair.off.wall / pair.on.wall for pair in pairs])
+    extra = bootstrap([(pair.on.wall - pair.off.wall) / requests * 1e6 for pair in pairs])
+    cpu = [pair.on.cpu / pair.off.cpu for pair in pairs if pair.on.cpu and pair.off.cpu]
+    return (
+        framework.name,
+        f"{speed_off:.0f}",
+        f"{speed_on:.0f}",
+        ratio.show(".4f"),
+        f">= {LIMIT}",
+        ratio.verdict(at_least=LIMIT),
+        extra.show("+.1f"),
+        bootstrap(cpu).show(".4f") if cpu else "not known",
+    )
 
 
 def main() -> None:
@@ -185,38 +204,31 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=30, help="pairs of new servers per framework")
-    parser.add_argument("--requests", type=int, default=400, help="to each server of a pair")
-    parser.add_argument("--blocks", type=int, default=10, help="in which a pair's requests are sent")
-    parser.add_argument("--warm-up", type=int, default=100, help="requests to each server before it counts")
+    parser.add_argument("--requests", type=int, default=1000, help="to each server of a pair")
     parser.add_argument(
-        "--control", action="store_true", help="compare two servers without the switch instead"
+        "--block", type=int, default=10, help="requests to one server before it is the other's turn"
+    )
+    parser.add_argument("--warm-up", type=int, default=100, help="requests to each server that do not count")
+    parser.add_argument(
+        "--control", action="store_true", help="leave the switch off in both, to see the noise"
     )
     parser.add_argument("--python-env", type=Path, help="an interpreter that has devpatch, Django and Flask")
     options = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         python = options.python_env or fresh_venv(folder, "django", "flask")
-        import os
-
-        if os.environ.get("PIN"):
-            os.sched_setaffinity(0, {1})
+        stay_on_one_cpu()
         for framework in FRAMEWORKS:
             # A copy, for serving leaves a database and compiled files behind.
             shutil.copytree(REPOSITORY / "examples" / framework.example, folder / framework.example)
-            t = time.time()
             pairs = [measure_pair(python, framework, folder, options) for _ in range(options.pairs)]
-            print(framework.name, time.time() - t)
-            for k in ("wall", "cpu"):
-                r = [getattr(p.on, k) / getattr(p.off, k) for p in pairs]
-                print(
-                    k,
-                    bootstrap(r).show(".4f"),
-                    "sd",
-                    statistics.stdev(r),
-                    "per request off us",
-                    1e6 * statistics.median(getattr(p.off, k) for p in pairs) / options.requests,
-                )
-                print(" ".join(f"{x:.3f}" for x in r))
+            rows.append(row(framework, pairs, options.requests))
+    print(f"{options.pairs} pairs of {options.requests} requests: medians [95% interval]")
+    print_table(
+        ("", "req/s off", "req/s on", "on/off", "target", "verdict", "µs per request", "CPU time on/off"),
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -35,13 +35,13 @@ def arm() -> None:
     try:
         from . import integrations
         from .patching import ledger
+
+        for patch in integrations.entry_patches():
+            ledger.await_module(patch)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # A broken wrapt may raise anything.
-        _arm_without_wrapt(f"wrapt could not be imported ({type(error).__name__}: {error})")
-        return
-    for patch in integrations.entry_patches():
-        ledger.await_module(patch)
+        _arm_without_wrapt(f"wrapt could not be used ({type(error).__name__}: {error})")
 
 
 def _is_any_on(settings: switches.Settings) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import wrapt
+from wrapt import register_post_import_hook, wrap_function_wrapper
 
 Undo = Callable[[], object]
 
@@ -110,7 +110,7 @@ class Wrap(Patch):
             return lambda: None  # Wrapped already: not a second time.
         self.check(module)
         own = vars(parent).get(name)
-        wrapt.wrap_function_wrapper(module, self.path, self.wrapper)
+        wrap_function_wrapper(module, self.path, self.wrapper)
 
         def undo() -> None:
             if own is None:  # It was inherited.
@@ -220,7 +220,7 @@ class Ledger:
         if patch in self.outcomes and self.outcomes[patch] is not Outcome.RESTORED:
             return
         self.outcomes[patch] = Outcome.PENDING
-        wrapt.register_post_import_hook(lambda module: self.apply(patch, module), patch.target)
+        register_post_import_hook(lambda module: self.apply(patch, module), patch.target)
 
     def apply(self, patch: Patch, module: ModuleType) -> None:
         """Apply ``patch`` now and record the outcome. Never raises: a hook that does fails the user's import."""

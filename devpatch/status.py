@@ -80,7 +80,7 @@ def _features() -> list[dict[str, Any]]:
     try:
         from . import features, integrations
     except Exception as error:
-        reason = f"wrapt could not be imported ({type(error).__name__}: {error})"
+        reason = f"wrapt could not be used ({type(error).__name__}: {error})"
         return [{"name": "every feature", "switch": None, "servers": {"every server": reason}}]
     return [
         {
