@@ -10,7 +10,8 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "full", "short", "oldest_wrapt"]
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
-WORKERS = str(max(2, os.cpu_count() or 2))
+# Most of a test is waiting: for a server to start, or for it to end.
+WORKERS = str(2 * (os.cpu_count() or 2))
 
 # Without watchdog, so that the stat reloader is tested: Werkzeug before 3.1 takes today's watchdog's word
 # that a file was read for a change.

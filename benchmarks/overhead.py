@@ -181,7 +181,7 @@ def stay_on_one_cpu() -> None:
 def row(framework: Framework, pairs: Sequence[Pair], requests: int) -> tuple[str, ...]:
     """Return a framework's row of the table."""
     speed_on, speed_off = (
-        bootstrap([requests / cost.wall for cost in costs]).median for costs in zip(*pairs)
+        bootstrap([requests / cost.wall for cost in costs]).median for costs in zip(*pairs, strict=True)
     )
     ratio = bootstrap([pair.off.wall / pair.on.wall for pair in pairs])
     extra = bootstrap([(pair.on.wall - pair.off.wall) / requests * 1e6 for pair in pairs])

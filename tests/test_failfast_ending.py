@@ -89,6 +89,7 @@ class TestOtherClients:
             pass  # The server may be gone.
 
 
+@pytest.mark.long
 class TestTheResponse:
     @pytest.mark.modes(choose=lambda mode: mode.site == "django")
     def test_a_large_page_arrives_whole_though_the_upload_was_not_read(self, serve, mode):
@@ -199,6 +200,7 @@ class TestByteForByte:
         return data.replace(str(server.port).encode(), b"<port>")
 
 
+@pytest.mark.long
 class TestANormalExit:
     @pytest.mark.modes(choose=lambda mode: mode.site == "bare")
     def test_atexit_handlers_run(self, serve, mode, tmp_path):
@@ -230,6 +232,7 @@ class TestANormalExit:
         assert "bare_site.py" in report.stdout
 
 
+@pytest.mark.long
 class TestReload:
     @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
     def test_one_line_at_the_start_and_none_at_a_reload(self, serve, mode, tmp_path):

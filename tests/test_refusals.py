@@ -53,6 +53,7 @@ class TestBadValues:
         refused(server, r"'ture\nline'", lines=2)
 
 
+@pytest.mark.long
 class TestUnknownNames:
     @pytest.mark.modes(choose=lambda mode: mode.mode in ("serve_forever", "reload", "debug"))
     def test_one_line_with_the_nearest_name(self, serve, mode):
@@ -104,6 +105,7 @@ class TestUnknownVersions:
         assert "devpatch" not in server.stderr
 
 
+@pytest.mark.long
 class TestOtherRunservers:
     @pytest.fixture(params=["runserver-reload", "runserver-noreload"])
     def runserver(self, request):
