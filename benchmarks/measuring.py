@@ -53,9 +53,19 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a plain shell with ``variables``: nothing in it that changes Python or a server."""
+    """Return a plain shell's environment with ``variables``: nothing else in it steers Python or a server."""
     ours = ("DEVPATCH_", "PYTHON", "DJANGO_", "FLASK_", "WERKZEUG_", "RUN_MAIN", "COV")
     return {**{name: text for name, text in os.environ.items() if not name.startswith(ours)}, **variables}
+
+
+def stay_on_one_cpu() -> None:
+    """Keep this process, and those that it starts, on one CPU where the system has a way to say so.
+
+    They take turns anyhow. Between two CPUs most of the time, and nearly all of the noise, would be that
+    of waking the other one up.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def fresh_venv(folder: Path, *distributions: str) -> Path:

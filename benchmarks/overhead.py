@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import os
 import random
 import shutil
 import socket
@@ -22,7 +21,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from measuring import REPOSITORY, bootstrap, environment, fresh_venv, print_table
+from measuring import REPOSITORY, bootstrap, environment, fresh_venv, print_table, stay_on_one_cpu
 
 SWITCHED_ON = {"DEVPATCH_FAILFAST": "1"}
 LIMIT = 0.99  # the requests/s with the switch are to be at least this part of those without it
@@ -46,14 +45,14 @@ FRAMEWORKS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds for a number of requests: by the client's clock, and of the server's CPU time if it can be had."""
+    """Seconds for a number of requests: by the client's clock, and the server's CPU time if it can be had."""
 
     wall: float
     cpu: float | None
 
 
 class Server:
-    """A development server in a process of its own. Its log goes to a file, as a terminal has its own pace."""
+    """A development server in a process of its own, its log in a file, for a terminal has its own pace."""
 
     def __init__(self, python: Path, framework: Framework, folder: Path, variables: dict[str, str]) -> None:
         with socket.socket() as probe:
@@ -106,7 +105,7 @@ class Server:
                 return response.status
 
     def ask_often(self, requests: int) -> Cost:
-        """Send requests one after the other. Raises RuntimeError for a response that is not as it should be."""
+        """Send requests one after the other. Raises RuntimeError if one of them fails."""
         cpu, wall = self._cpu_seconds(), time.perf_counter()
         for _ in range(requests):
             if (status := self.ask("/")) != 200:
@@ -153,9 +152,9 @@ def measure_pair(python: Path, framework: Framework, folder: Path, options: argp
             server.wait_until_ready()
             server.ask_often(options.warm_up)
         costs: dict[Server, list[Cost]] = {on: [], off: []}
-        for _ in range(options.requests // options.block):
+        for done in range(0, options.requests, options.block):
             for server in order:
-                costs[server].append(server.ask_often(options.block))
+                costs[server].append(server.ask_often(min(options.block, options.requests - done)))
             order.reverse()
         if not (options.control or on.ends_at_an_error()):
             raise RuntimeError("the switch had no effect, so there was nothing to measure")
@@ -168,14 +167,13 @@ def total(costs: Sequence[Cost]) -> Cost:
     return Cost(sum(cost.wall for cost in costs), sum(cpu) if cpu else None)
 
 
-def stay_on_one_cpu() -> None:
-    """Keep the client, and the servers that it starts, on one CPU where the system has a way to say so.
-
-    They take turns anyhow, and between two CPUs most of the time of a request, and nearly all of its
-    noise, would be that of waking the other one up.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def versions(python: Path) -> str:
+    """Return what was measured, for the numbers mean little without it."""
+    program = (
+        "import platform; from importlib.metadata import version;"
+        "print('Python', platform.python_version(), *(f', {name} {version(name)}' for name in ('django', 'flask')))"
+    )
+    return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def row(framework: Framework, pairs: Sequence[Pair], requests: int) -> tuple[str, ...]:
@@ -217,16 +215,28 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        python = options.python_env or fresh_venv(folder, "django", "flask")
+        python = (
+            options.python_env.absolute() if options.python_env else fresh_venv(folder, "django", "flask")
+        )
+        about = versions(python)
         stay_on_one_cpu()
         for framework in FRAMEWORKS:
             # A copy, for serving leaves a database and compiled files behind.
             shutil.copytree(REPOSITORY / "examples" / framework.example, folder / framework.example)
             pairs = [measure_pair(python, framework, folder, options) for _ in range(options.pairs)]
             rows.append(row(framework, pairs, options.requests))
-    print(f"{options.pairs} pairs of {options.requests} requests: medians [95% interval]")
+    print(f"{about}: medians of {options.pairs} pairs of {options.requests} requests [95% interval]")
     print_table(
-        ("", "req/s off", "req/s on", "on/off", "target", "verdict", "µs per request", "CPU time on/off"),
+        (
+            "",
+            "req/s off",
+            "req/s on",
+            "on/off",
+            "target",
+            "verdict",
+            "µs more a request",
+            "server's CPU on/off",
+        ),
         rows,
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import REPOSITORY, Estimate, bootstrap, environment, fresh_venv, print_table
+from measuring import REPOSITORY, Estimate, bootstrap, environment, fresh_venv, print_table, stay_on_one_cpu
 
 START_UP_LINE = (REPOSITORY / "devpatch.pth").read_text()
 COMMENT = f"# {START_UP_LINE}"
@@ -84,7 +84,7 @@ class Environment:
 
 
 def interleaved(measure: Callable[[Variant], float], rounds: int) -> dict[str, list[float]]:
-    """Measure each variant once per round, in random order, so that a change of the machine's pace hits all."""
+    """Measure each variant once per round, in random order: a change of the machine's pace hits them all."""
     for variant in VARIANTS:
         measure(variant)  # compiles what was not compiled yet, and fills the caches
     times: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
@@ -142,13 +142,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400, help="how often each variant is measured")
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        environment = Environment(Path(folder))
-        whole = interleaved(environment.whole_process, rounds)
-        alone = interleaved(environment.site_alone, rounds)
-        modules = {variant.name: environment.modules(variant) for variant in VARIANTS}
-    print(
-        f"Python {platform.python_version()} on {platform.system()}: medians of {rounds} rounds [95% interval]"
-    )
+        place = Environment(Path(folder))
+        stay_on_one_cpu()
+        whole = interleaved(place.whole_process, rounds)
+        alone = interleaved(place.site_alone, rounds)
+        modules = {variant.name: place.modules(variant) for variant in VARIANTS}
+    print(f"Python {platform.python_version()}: medians of {rounds} rounds [95% interval]")
     report(whole, alone, modules)
 
 

@@ -8,6 +8,7 @@ all of that. Servers that are not guarded have no current request, so whatever h
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
@@ -18,16 +19,15 @@ from urllib.parse import quote
 from . import connections
 from .console import say
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
 class Event(enum.Enum):
     """What features can listen to. Each comes once for a request that has an error, from the request's thread."""
 
     FAILED = "failed"  # its first error was noted; the response to it is yet to come
-    READING_ON = (
-        "reading on"  # before the response to the error, the server reads the client's bytes to their end
-    )
+    # Before the response to the error, the server reads the client's bytes to their end.
+    READING_ON = "reading on"
     RESPONSE_SENT = "response sent"  # the last byte of the body was written
     FINISHED = "finished"  # the server is done with the request
 

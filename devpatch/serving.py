@@ -19,7 +19,7 @@ from .console import say
 from .patching import Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
-_guarded: set[Any] = set()
+_guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
 _told: set[str] = set()
 _announced: set[str] = set()
 
@@ -141,7 +141,7 @@ def take_claim() -> bool:
 
 def guard(server: Any) -> None:
     """Take ``server`` as a development server of ours, whose requests are watched and whose loop can be ended."""
-    if server in _guarded or not features.active():
+    if is_guarded(server) or not features.active():
         return
     service_actions, handle_error = server.service_actions, server.handle_error
 
@@ -161,19 +161,19 @@ def guard(server: Any) -> None:
 
     server.service_actions = leave_or_act
     server.handle_error = handle_error_without_us
-    _guarded.add(server)
+    _guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))
 
 
 def _let_go(server: Any) -> None:
-    _guarded.discard(server)
+    _guarded.pop(id(server), None)
     for name in ("service_actions", "handle_error"):
         vars(server).pop(name, None)
 
 
 def is_guarded(server: Any) -> bool:
     """Whether ``server`` was given to ``guard``."""
-    return server in _guarded
+    return id(server) in _guarded
 
 
 def caller() -> str:
