@@ -53,7 +53,7 @@ def lint(session):
 @nox.session(python="3.11")
 def full(session):
     """Everything, on one interpreter, with the optional parts: daphne, gunicorn, uvicorn, async Flask views."""
-    install(session, "5.2", "3.1", "3.1", "4.1", "daphne", "gunicorn", "uvicorn", "watchdog")
+    install(session, "5.2", "3.1", "3.1", "4.1", "daphne", "gunicorn", "uvicorn", "watchdog", "cryptography")
     pytest(session, *session.posargs)
 
 

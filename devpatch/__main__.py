@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 
 from . import __version__, status
@@ -20,9 +22,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"devpatch {__version__}")
     options = parser.parse_args(arguments)
     found = status.gather()
-    print(json.dumps(found, indent=2) if options.json else status.render(found))
+    _print(json.dumps(found, indent=2) if options.json else status.render(found))
     is_valid = all(switch["valid"] for switch in found["switches"])
     return 0 if is_valid else int(ExitStatus.REFUSED)
+
+
+def _print(text: str) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # A variable's name or value may hold anything.
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; else the interpreter would try again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from .console import say
 
 # Where each server module starts a server; "Class.method" is replaced on the class.
 _ENTRIES = {
-    "django.core.management.commands.runserver": "Command.execute",
-    "django.core.servers.basehttp": "run",
-    "werkzeug.serving": "run_simple",
-    "wsgiref.simple_server": "WSGIServer.serve_forever",
+    "django.core.management.commands.runserver": ("Command.execute",),
+    "django.core.servers.basehttp": ("run",),
+    "werkzeug.serving": ("run_simple",),
+    "wsgiref.simple_server": ("WSGIServer.serve_forever", "WSGIServer.handle_request"),
 }
 # Serving from another thread is how metrics exporters and test servers embed a wsgiref server.
 _MAIN_THREAD_ONLY = "wsgiref.simple_server"
@@ -77,7 +77,8 @@ class _PlainHooks:
             def execute_and_replace(module: Any) -> None:
                 execute(module)
                 try:
-                    _replace_entry(module, self._reason)
+                    for entry in _ENTRIES[name]:
+                        _replace_entry(module, entry, self._reason)
                 except Exception as error:
                     say(f"{self._reason}; {type(error).__name__}: {error}")
 
@@ -88,8 +89,8 @@ class _PlainHooks:
         return spec
 
 
-def _replace_entry(module: Any, reason: str) -> None:
-    *parents, name = _ENTRIES[module.__name__].split(".")
+def _replace_entry(module: Any, path: str, reason: str) -> None:
+    *parents, name = path.split(".")
     parent = module
     for step in parents:
         parent = getattr(parent, step)

@@ -70,6 +70,7 @@ class BodyMeter:
         self._length = length
         self._arrived = 0
         self._ended = False
+        self._verdict: bool | None = None
         self._readinto = self._raw.readinto
         # What is in the buffer already, without a read: to peek, the raw stream claims to have nothing.
         self._raw.readinto = lambda buffer: None
@@ -78,8 +79,10 @@ class BodyMeter:
         finally:
             self._raw.readinto = self._count
 
-    def detach(self) -> None:
-        """Leave the stream as it was."""
+    def stop(self) -> None:
+        """Stay with what is known by now, and leave the stream as it was."""
+        if self._verdict is None:
+            self._verdict = self.cut_short()
         vars(self._raw).pop("readinto", None)
 
     def _count(self, buffer: Any) -> Any:
@@ -96,8 +99,10 @@ class BodyMeter:
 
     def cut_short(self) -> bool:
         """Whether the client ended the connection before the whole body had arrived."""
-        if self._length is None:
-            return self._ended
+        if self._verdict is not None:
+            return self._verdict
+        if self._length is None or hasattr(self._connection, "getpeercert"):
+            return self._ended  # Chunked, or TLS, where unread bytes can't be peeked at.
         missing = self._length - self._arrived
         if missing <= 0:
             return False
@@ -139,7 +144,7 @@ def _waiting(connection: Any, at_most: int) -> int:
     """Return how many unread bytes, up to ``at_most``, wait in a connection that has data or has ended."""
     try:
         return len(connection.recv(min(at_most, _PEEK_LIMIT), socket.MSG_PEEK))
-    except (OSError, ValueError):  # ValueError: a TLS socket can't be peeked.
+    except OSError:
         return 0
 
 
@@ -150,13 +155,13 @@ def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
     """
     deadline = time.monotonic() + limit
     try:
-        connection.shutdown(socket.SHUT_WR)
+        _shut_down(connection, socket.SHUT_WR)
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
-                if selector.select(left) and not connection.recv(_CHUNK):
+                if selector.select(left) and not socket.socket.recv(connection, _CHUNK):
                     break
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         pass
     end_reading(connection)
 
@@ -164,6 +169,11 @@ def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
 def end_reading(connection: Any) -> None:
     """Let a thread that waits for this connection's next bytes find its end."""
     try:
-        connection.shutdown(socket.SHUT_RD)
-    except (OSError, ValueError):
+        _shut_down(connection, socket.SHUT_RD)
+    except (OSError, TypeError, ValueError):
         pass
+
+
+def _shut_down(connection: Any, how: int) -> None:
+    # Not the method of a TLS socket, which drops the TLS layer: what is written then goes out in the clear.
+    socket.socket.shutdown(connection, how)

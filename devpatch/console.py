@@ -36,8 +36,9 @@ class Witness:
     """
 
     def __init__(self) -> None:
-        self._texts: deque[str] = deque()
+        self._texts: deque[tuple[int, str]] = deque()  # each with its number
         self._size = 0
+        self.count = 0
 
     def attach(self) -> Callable[[], None]:
         """Watch the present ``sys.stderr``; returns what undoes it. A stream that can't be watched is left alone."""
@@ -60,25 +61,31 @@ class Witness:
         return detach
 
     def remember(self, text: Any) -> None:
-        """Keep ``text`` and forget the oldest beyond the limit; anything but text is ignored."""
+        """Keep the beginning of ``text`` and forget the oldest beyond the limit; anything but text is ignored."""
         if not isinstance(text, str):
             return
-        self._texts.append(text)
-        self._size += len(text)
+        kept = text[: _MEMORY // 2]
+        self.count += 1
+        self._texts.append((self.count, kept))
+        self._size += len(kept)
         while self._size > _MEMORY:
             try:
-                self._size -= len(self._texts.popleft())
+                self._size -= len(self._texts.popleft()[1])
             except IndexError:
-                break  # Another thread, or one huge text.
+                break  # Another thread was here.
 
-    def saw_traceback_of(self, error: BaseException) -> bool:
-        """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself."""
+    def saw_traceback_of(self, error: BaseException, since: int) -> bool:
+        """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself.
+
+        ``since`` is the ``count`` when the error came up: an earlier one of the same line does not count.
+        """
         frames = traceback.extract_tb(error.__traceback__)
         if not frames:
             return False
-        text = "".join(self._texts.copy())
+        text = "".join(text for number, text in self._texts.copy() if number > since)
         innermost = f'File "{frames[-1].filename}", line {frames[-1].lineno}, in '
         header = text.find("Traceback (most recent call last)")
         frame = text.rfind(innermost)
-        last_line = "".join(traceback.format_exception_only(type(error), error)).strip()
-        return 0 <= header < frame and last_line in text[frame:]
+        # The first line of the last part: a group's further lines are indented, a long one is cut.
+        name = "".join(traceback.format_exception_only(type(error), error)).strip().split("\n")[0][:200]
+        return 0 <= header < frame and name in text[frame:]

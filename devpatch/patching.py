@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -267,14 +266,11 @@ def dry_run(patch: Patch) -> str | None:
         patch.check(importlib.import_module(patch.target))
     except Unpatchable as error:
         return str(error)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # A broken framework may raise anything, SystemExit too.
         return f"{patch.target} can't be imported ({type(error).__name__}: {error})"
     return None
-
-
-def is_imported(patch: Patch) -> bool:
-    """Whether the patch's module is loaded in this process."""
-    return patch.target in sys.modules
 
 
 ledger = Ledger()

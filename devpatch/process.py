@@ -33,7 +33,7 @@ class ExitStatus(enum.IntEnum):
 
     FAILED = 1  # an unhandled request error, unless a switch names another status
     REFUSED = 2  # a bad value, or a server that can't be guarded, as for a command line that is wrong
-    RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never used
+    RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never given
 
 
 class Role(enum.Enum):
@@ -66,9 +66,37 @@ def exit_status_of(code: object) -> tuple[int, str | None]:
     if code is None:
         return 0, None
     if not isinstance(code, int):
-        return int(ExitStatus.FAILED), str(code)
-    status = code & 0xFF
+        return int(ExitStatus.FAILED), _text_of(code)
+    status = code & 0xFF if abs(code) < _LONG else 0xFF  # as CPython does where it does not fit a C long
     return (int(ExitStatus.FAILED) if status == ExitStatus.RELOAD else status), None
+
+
+_LONG = 2**63
+
+
+def _text_of(code: object) -> str:
+    try:
+        return str(code)
+    except Exception:
+        return object.__repr__(code)
+
+
+class Leaving(SystemExit):
+    """The SystemExit that ends the main thread; it knows whether the interpreter has asked for its status.
+
+    A program may catch SystemExit around its server and then end with a status of 0.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+        self.arrived = False
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        """The status, as the interpreter reads it."""
+        self.arrived = True
+        return self.status
 
 
 class Ending:
@@ -81,7 +109,8 @@ class Ending:
         self._settled = threading.Event()
         self._farewell: Callable[[], None] | None = None
         self._owner = threading.Lock()  # held by whoever runs the atexit handlers
-        self._deadline = 0.0
+        self._requested_at = 0.0
+        self._leaving: Leaving | None = None
         self._wakers: list[Callable[[], object]] = []
         self.status = 0
 
@@ -109,7 +138,7 @@ class Ending:
                 return False
             self.status = status
             self._farewell = farewell
-            self._deadline = time.monotonic() + HOLD_LIMIT
+            self._requested_at = time.monotonic()
             atexit.register(self._normal_exit_begins)
             threading.Thread(target=self._watch, name="devpatch-exit-watchdog", daemon=True).start()
             self._requested.set()
@@ -132,14 +161,18 @@ class Ending:
 
         Where no end comes within ``FORESIGHT_LIMIT`` s (a client reads the response slowly), the reload goes on.
         """
-        if self._foreseen and self._requested.wait(FORESIGHT_LIMIT):
+        if self.requested or (self._foreseen and self._requested.wait(FORESIGHT_LIMIT)):
             self.leave()
 
     def leave(self) -> NoReturn:
         """Wait until the asking thread has settled, at most ``SETTLE_LIMIT`` s, and raise SystemExit."""
-        self._settled.wait(max(0.0, self._deadline - HOLD_LIMIT + SETTLE_LIMIT - time.monotonic()))
+        self._settled.wait(self._left_of(SETTLE_LIMIT))
         self._say_farewell()
-        raise SystemExit(self.status)
+        self._leaving = Leaving(self.status)
+        raise self._leaving
+
+    def _left_of(self, limit: float) -> float:
+        return max(0.0, self._requested_at + limit - time.monotonic())
 
     def sleep(self, seconds: float) -> None:
         """Stand in for ``time.sleep`` in a reloader's loop: leaves at once when the end is asked for."""
@@ -159,11 +192,16 @@ class Ending:
         # run a second time, in the watchdog, when one of them takes long.
         if not self._owner.acquire(blocking=False):
             threading.Event().wait()  # The watchdog runs them and ends the process.
+        elif self._leaving is None or not self._leaving.arrived:
+            self._exit_with_status()  # The program caught SystemExit, or came to its end by itself.
 
     def _watch(self) -> None:
-        time.sleep(max(0.0, self._deadline - time.monotonic()))
-        if not self._owner.acquire(blocking=False):
-            return  # A normal exit is under way.
+        time.sleep(self._left_of(HOLD_LIMIT))
+        if self._owner.acquire(blocking=False):
+            self._exit_with_status()
+        # Else a normal exit is under way.
+
+    def _exit_with_status(self) -> NoReturn:
         atexit.unregister(self._normal_exit_begins)
         self._say_farewell()
         run_exit_handlers: Any = getattr(atexit, "_run_exitfuncs", None)

@@ -83,17 +83,22 @@ class Request:
         It is not where a view of this request drives another one through a test client.
         """
         mine = self.environ
-        return mine is not None and (environ is mine or environ.get("wsgi.input") is mine.get("wsgi.input"))
+        if mine is None or environ is mine:
+            return mine is not None
+        # A middleware may replace the input as well; the protocol is a string of this request's own.
+        return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
 
     @property
     def title(self) -> str:
         """The method and the URL, with nothing in it that could steer a terminal."""
-        method = getattr(self._handler, "command", None) or "?"
         environ = self.environ or {}
-        host = environ.get("HTTP_HOST") or f"{environ.get('SERVER_NAME')}:{environ.get('SERVER_PORT')}"
-        path = getattr(self._handler, "path", "") or "/"
+        method = _printable(getattr(self._handler, "command", None) or environ.get("REQUEST_METHOD", "?"))
+        path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):
             return f"{method} {_printable(path)}"  # a whole URL, as clients send it to a proxy
+        name = str(environ.get("SERVER_NAME"))
+        name = f"[{name}]" if ":" in name else name
+        host = environ.get("HTTP_HOST") or f"{name}:{environ.get('SERVER_PORT')}"
         return f"{method} {environ.get('wsgi.url_scheme', 'http')}://{_printable(host)}{_printable(path)}"
 
     def note(self, error: BaseException) -> None:
@@ -110,7 +115,7 @@ class Request:
             if isinstance(error, SystemExit):
                 return False
             return (
-                isinstance(error, (KeyboardInterrupt, GeneratorExit))
+                isinstance(error, KeyboardInterrupt)
                 or connections.raised_by_connection(error, self.connection)
                 or (self._meter is not None and self._meter.cut_short())
                 or any(dismisses(error) for dismisses in dismissals)
@@ -120,6 +125,8 @@ class Request:
 
     def sent(self) -> None:
         """Say that the last byte of the response was written."""
+        if self._meter is not None:
+            self._meter.stop()  # What the client does from now on, such as to close, is no hang-up.
         if self.error is not None and not self._sent:
             self._sent = True
             self._emit(Event.RESPONSE_SENT)
@@ -135,7 +142,7 @@ class Request:
             return
         self._finished = True
         if self._meter is not None:
-            self._meter.detach()
+            self._meter.stop()
         _current.set(None)
         if self.error is not None:
             self.sent()

@@ -19,6 +19,7 @@ from .console import say
 from .patching import Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
+_CONNECTION: ContextVar[tuple[Any, Any] | None] = ContextVar("devpatch_connection", default=None)
 _guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
 _told: set[str] = set()
 _announced: set[str] = set()
@@ -94,7 +95,7 @@ def _late_failure(patch: Patch, reason: str) -> None:
         return  # The start will find it in the ledger.
     for feature in features.active():
         if patch.provides in feature.needs and feature.refuses:
-            message = feature.refusal("this server", reason)
+            message = feature.refusal("this application", reason).replace("does not start", "stops")
             process.ending.request(process.ExitStatus.REFUSED, partial(say, message))
             process.ending.settle()
 
@@ -118,6 +119,7 @@ def refuse(messages: list[str]) -> None:
 def _about_unknown(name: str) -> str:
     known = switches.nearest(name)
     hint = f"did you mean {known}?" if known else "`python -m devpatch` lists the switches"
+    name = name if name.isprintable() else repr(name)
     return f"{name} is no switch of devpatch; {hint}"
 
 
@@ -159,16 +161,31 @@ def guard(server: Any) -> None:
                 requests.without_our_frames(error)
             handle_error(*args)
 
+    finish_request = server.finish_request
+
+    def finish_noted_request(connection: Any, *args: Any) -> None:
+        _CONNECTION.set((server, connection))
+        try:
+            finish_request(connection, *args)
+        finally:
+            _CONNECTION.set(None)
+
     server.service_actions = leave_or_act
     server.handle_error = handle_error_without_us
+    server.finish_request = finish_noted_request
     _guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))
 
 
 def _let_go(server: Any) -> None:
     _guarded.pop(id(server), None)
-    for name in ("service_actions", "handle_error"):
+    for name in ("service_actions", "handle_error", "finish_request"):
         vars(server).pop(name, None)
+
+
+def connection_at_hand() -> tuple[Any, Any] | None:
+    """Return the guarded server and the connection that this thread serves, if it does."""
+    return _CONNECTION.get()
 
 
 def is_guarded(server: Any) -> bool:

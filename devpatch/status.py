@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -79,7 +80,9 @@ def _features() -> list[dict[str, Any]]:
     """Check every patch against the installed frameworks, without making any."""
     try:
         from . import features, integrations
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # A broken wrapt may raise anything.
         reason = f"wrapt could not be used ({type(error).__name__}: {error})"
         return [{"name": "every feature", "switch": None, "servers": {"every server": reason}}]
     return [
@@ -93,15 +96,17 @@ def _features() -> list[dict[str, Any]]:
 
 
 def _why_not_available(feature: Any, server: Any) -> str | None:
+    from . import integrations
     from .patching import dry_run
 
     for distribution in server.distributions:
         if _version(distribution) is None:
             return f"{distribution} is not installed"
-    for module in server.integrations:
-        for patch in (*getattr(module, "ENTRY_PATCHES", ()), *getattr(module, "PATCHES", ())):
-            if patch.provides in feature.needs and (reason := dry_run(patch)):
-                return reason
+    for patch in integrations.patches_for(server.name):
+        # An application's framework that is not here needs no patch.
+        is_here = importlib.util.find_spec(patch.target.partition(".")[0]) is not None
+        if is_here and patch.provides in feature.needs and (reason := dry_run(patch)):
+            return reason
     return None
 
 
@@ -118,7 +123,7 @@ def render(found: dict[str, Any]) -> str:
     lines += ["", "switches", *_columns(map(_switch_row, found["switches"]))]
     for unknown in found["unknown"]:
         hint = f"; did you mean {unknown['did_you_mean']}?" if unknown["did_you_mean"] else ""
-        lines.append(f"  {unknown['name']} is no switch of devpatch{hint}")
+        lines.append(f"  {_printable(unknown['name'])} is no switch of devpatch{hint}")
     lines += ["", "frameworks"]
     lines += _columns((name, version or "not installed") for name, version in found["frameworks"].items())
     for feature in found["features"]:
@@ -138,6 +143,10 @@ def _switch_row(switch: dict[str, Any]) -> tuple[str, str, str]:
     if not (switch["set_to"] or "").strip():
         value += " (unset)"
     return switch["name"], value, switch["help"]
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def _columns(rows: Any) -> list[str]:

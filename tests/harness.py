@@ -86,6 +86,16 @@ class DevServer:
         wait_for(answers, f"an answer; stderr so far:\n{self.stderr}")
         return self
 
+    def until_listening(self) -> None:
+        """Wait for a server that does not speak plain HTTP."""
+
+        def listens():
+            assert self.process.poll() is None, f"exited with {self.process.returncode}:\n{self.stderr}"
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for(listens, "a listening socket")
+
     @property
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text(errors="replace")

@@ -336,7 +336,10 @@ interpreters.destroy(identifier)
 def test_a_subinterpreter_imports_a_server(environment, before):
     if not any(importlib.util.find_spec(name) for name in ("_interpreters", "_xxsubinterpreters")):
         pytest.skip("this Python has no module for subinterpreters")
-    result = environment.run("-c", f"{before}\n{SUBINTERPRETER}", DEVPATCH_FAILFAST="1")
+    program = ("-c", f"{before}\n{SUBINTERPRETER}")
+    if environment.run(*program).returncode != 0:  # 3.12.1, say, dies of an import of ssl there.
+        pytest.skip("this Python's subinterpreters can't import a server without devpatch either")
+    result = environment.run(*program, DEVPATCH_FAILFAST="1")
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "fine", "")
 
 

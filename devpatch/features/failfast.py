@@ -32,6 +32,7 @@ class FailFast:
         self._status = 1
         self._first: requests.Request | None = None
         self._witness = console.Witness()
+        self._failed_at: dict[requests.Request, int] = {}
 
     def objection(self, start: Start) -> str | None:
         """See Feature.objection."""
@@ -58,10 +59,14 @@ class FailFast:
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
         ledger.record(self._witness.attach())
-        ledger.record(requests.listen(requests.Event.FAILED, lambda request: ending.foresee()))
+        ledger.record(requests.listen(requests.Event.FAILED, self._foresee))
         ledger.record(requests.listen(requests.Event.RESPONSE_SENT, self._stop))
         ledger.record(requests.listen(requests.Event.FINISHED, self._settle))
         ledger.record(requests.listen(requests.Event.READING_ON, self._hurry))
+
+    def _foresee(self, request: requests.Request) -> None:
+        self._failed_at[request] = self._witness.count
+        ending.foresee()
 
     def _stop(self, request: requests.Request) -> None:
         error = request.error
@@ -75,6 +80,7 @@ class FailFast:
     def _settle(self, request: requests.Request) -> None:
         if request is self._first:
             ending.settle()
+        self._failed_at.pop(request, None)
 
     def _hurry(self, request: requests.Request) -> None:
         # The server answers an error only after it has read the client's bytes to their end, which
@@ -87,14 +93,21 @@ class FailFast:
         if isinstance(error, SystemExit):
             if text is not None:
                 console.write(text + "\n")
-            what = f"sys.exit({'' if error.code is None else repr(error.code)})"
+            what = f"sys.exit({'' if error.code is None else _shown(error.code)})"
         else:
             requests.without_our_frames(error)
-            if not self._witness.saw_traceback_of(error):
+            if not self._witness.saw_traceback_of(error, self._failed_at.get(request, 0)):
                 console.write("".join(traceback.format_exception(error)))
             what = "".join(traceback.format_exception_only(error)).strip()
         console.say(f"fail-fast: {request.title}: {what}")
         console.say(f"fail-fast: the server stops with exit status {status}")
+
+
+def _shown(code: object) -> str:
+    try:
+        return repr(code)
+    except Exception:
+        return object.__repr__(code)
 
 
 _the_one = FailFast()

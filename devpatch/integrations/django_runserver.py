@@ -6,9 +6,11 @@ happens, so this is where a runserver that serves in a way of its own is found o
 
 from __future__ import annotations
 
+import dis
+import socketserver
 import sys
-from collections.abc import Callable, Iterator
-from types import CodeType
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from .. import serving
@@ -16,7 +18,7 @@ from ..patching import Capability, Wrap
 
 _MODULE = "django.core.management.commands.runserver"
 # The methods that lead from the command to the server. An override may do more, but must come back.
-_WAY_TO_SERVER = ("run", "inner_run")
+_WAY_TO_SERVER = ("handle", "run", "inner_run")
 
 
 def _observe_execute(wrapped: Callable[..., Any], command: Any, args: Any, options: dict[str, Any]) -> Any:
@@ -27,33 +29,43 @@ def _observe_execute(wrapped: Callable[..., Any], command: Any, args: Any, optio
 
 
 def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
-    """Return in what ``command`` is not Django's runserver, as far as serving goes; None if it is."""
+    """Return in what ``command`` is not Django's runserver, as far as serving goes; None if it seems to be.
+
+    Code is read, not run: an override that comes back in one branch and serves by itself in another passes.
+    """
     core = sys.modules[_MODULE]
     kind = type(command)
     origin = f"{kind.__module__}.{kind.__qualname__}"
-    if not options.get("use_asgi", True):  # daphne's and channels' --noasgi goes back to Django's server.
-        return None
     server_class = getattr(command, "server_cls", None)
-    if not (isinstance(server_class, type) and issubclass(server_class, core.WSGIServer)):
+    # With --noasgi, daphne's and channels' go back to Django's server, and only then change this attribute.
+    if options.get("use_asgi", True) and not _is_class_of(server_class, core.WSGIServer):
         return f"{origin} replaces Django's server by {getattr(server_class, '__module__', server_class)}"
-    for name in _WAY_TO_SERVER:
-        for ancestor in kind.__mro__:
-            if ancestor is core.Command:
-                break
+    if hasattr(socketserver, "ForkingMixIn") and _is_class_of(server_class, socketserver.ForkingMixIn):
+        return f"{origin} forks for each request"
+    for ancestor in kind.__mro__[: kind.__mro__.index(core.Command)]:
+        for name in _WAY_TO_SERVER:
             override = vars(ancestor).get(name)
-            code = getattr(override, "__code__", None)
-            if code is not None and not any(
-                known in _names_in(code) for known in (*_WAY_TO_SERVER, "execute")
-            ):
+            if isinstance(override, FunctionType) and not _leads_back(override, kind):
                 return f"{ancestor.__module__}.{ancestor.__qualname__}.{name} replaces Django's"
     return None
 
 
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_in(constant)
+def _is_class_of(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base)
+
+
+def _leads_back(override: FunctionType, kind: type) -> bool:
+    """Whether a method calls ``super()``, or one of the way's methods on itself or on a class that it inherits."""
+    if any(name == "super" for name in override.__code__.co_names):
+        return True
+    before: Any = None
+    for instruction in dis.get_instructions(override):
+        if instruction.argval in _WAY_TO_SERVER and before is not None:
+            owner = override.__globals__.get(before.argval) if isinstance(before.argval, str) else None
+            if before.argval in override.__code__.co_varnames[:1] or owner in kind.__mro__:
+                return True
+        before = instruction
+    return False
 
 
 ENTRY_PATCHES = (Wrap(_MODULE, "Command.execute", Capability.START, _observe_execute, ("command",)),)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patching import Capability, Overlaid, Overlay, Wrap
-from ..process import ending
+from ..process import ExitStatus, Leaving, ending
 
 
 def _make_time(time: Any) -> Overlaid:
@@ -21,9 +21,10 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
         ending.on_request(wake)
     try:
         return wrapped(*args, **kwargs)
-    except SystemExit:
-        ending.leave_if_requested()
-        ending.leave_instead_of_reload()
+    except SystemExit as error:
+        # To read the code of our own exit would count as its arrival.
+        if not isinstance(error, Leaving) and error.code == ExitStatus.RELOAD:
+            ending.leave_instead_of_reload()
         raise
 
 

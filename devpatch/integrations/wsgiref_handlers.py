@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from .. import requests, serving
@@ -18,9 +19,13 @@ from ..process import ending
 
 
 def _observe_run(wrapped: Callable[..., Any], handler: Any, args: Any, kwargs: Any) -> Any:
-    connection_handler = getattr(handler, "request_handler", None)
-    if not serving.is_guarded(getattr(connection_handler, "server", None)):
+    at_hand = serving.connection_at_hand()
+    if at_hand is None:
         return wrapped(*args, **kwargs)
+    # A program's own request handler may not leave itself on the WSGI handler as the library's does.
+    connection_handler = getattr(handler, "request_handler", None) or SimpleNamespace(
+        connection=at_hand[1], rfile=getattr(handler, "stdin", None)
+    )
     request = requests.Request(connection_handler)
     try:
         return _run(wrapped, handler, request, *args, **kwargs)

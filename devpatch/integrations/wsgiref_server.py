@@ -6,6 +6,7 @@ Limits: a wsgiref server that serves from another thread than the main one is em
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,14 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
     if serving.take_claim():
         serving.guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
-        serving.starting("wsgiref")
+        serving.starting("wsgiref", forks=_forks(server))
         serving.guard(server)
     return wrapped(*args, **kwargs)
+
+
+def _forks(server: Any) -> bool:
+    mixin = getattr(socketserver, "ForkingMixIn", None)  # Windows has none.
+    return mixin is not None and isinstance(server, mixin)
 
 
 # Both are inherited from socketserver; patched here they stay as they are for any other server.

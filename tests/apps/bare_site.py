@@ -7,6 +7,7 @@ import socketserver
 import sys
 import time
 from pathlib import Path
+from wsgiref.handlers import SimpleHandler
 
 if os.environ.get("SITE_EXIT_MARK"):
     atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
@@ -23,6 +24,13 @@ class Body:
     def close(self):
         if self.fails:
             raise ValueError("boom in close")
+
+
+class Odd:
+    def __str__(self):
+        raise ValueError("no text")
+
+    __repr__ = __str__
 
 
 def failing(error, *chunks):
@@ -43,6 +51,10 @@ def application(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
     if path == "view":
         raise ValueError("boom in a view")
+    if path == "exit-odd":
+        sys.exit(Odd())
+    if path == "huge":
+        raise ValueError("boom " + "x" * 300_000)
     if path == "own-socket":
         fail_on_a_socket_of_its_own()
     if path == "connection-error":
@@ -99,18 +111,41 @@ def main(port, server, *modes):
             processes=2 if "forking" in modes else 1,
         )
         return
-    from wsgiref.simple_server import WSGIServer, make_server
+    serve_with_wsgiref(port, modes)
+    print("the program went on after serve_forever")
+
+
+def serve_with_wsgiref(port, modes):
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
     class ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
-        daemon_threads = "daemon" in modes
+        pass
 
-    server_class = ThreadingServer if "threaded" in modes else WSGIServer
-    with make_server("127.0.0.1", port, application, server_class=server_class) as httpd:
+    class ForkingServer(socketserver.ForkingMixIn, WSGIServer):
+        pass
+
+    class OwnHandler(WSGIRequestHandler):
+        """As in recipes: the WSGI handler does not know the request handler."""
+
+        def handle(self):
+            self.raw_requestline = self.rfile.readline(65537)
+            if self.parse_request():
+                SimpleHandler(self.rfile, self.wfile, sys.stderr, self.get_environ()).run(application)
+
+    server_class = {"threaded": ThreadingServer, "forking": ForkingServer}.get(
+        " ".join(modes[:1]), WSGIServer
+    )
+    handler_class = OwnHandler if "own-handler" in modes else WSGIRequestHandler
+    with make_server("127.0.0.1", port, application, server_class, handler_class) as httpd:
         if "handle_request" in modes:
             while True:
                 httpd.handle_request()
+        if "catching" in modes:
+            try:
+                httpd.serve_forever()
+            except (KeyboardInterrupt, SystemExit):
+                return
         httpd.serve_forever()
-    print("the program went on after serve_forever")
 
 
 if __name__ == "__main__":

@@ -85,8 +85,14 @@ def stream_first():
     return Response(body())
 
 
-@app.get("/close/")
+@app.post("/upload-first/")
+def upload_first():
+    return stream_first()
+
+
+@app.route("/close/", methods=["GET", "POST"])
 def close():
+    request.get_data()
     response = Response("closing")
 
     @response.call_on_close

@@ -1,3 +1,4 @@
+import io
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -9,4 +10,6 @@ django_application = get_wsgi_application()
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/bare/":
         raise ValueError("boom in the bare application")
+    if os.environ.get("SITE_COPIES_ENVIRON"):
+        environ = {**environ, "wsgi.input": io.BytesIO()}
     return django_application(environ, start_response)

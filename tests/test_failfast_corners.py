@@ -1,0 +1,137 @@
+"""Corners of fail-fast that a table of servers and kinds of error does not reach; each was found by trying."""
+
+from __future__ import annotations
+
+import ssl
+import time
+
+import pytest
+from harness import read_to_end
+from servers import BY_ID, Mode
+
+pytestmark = pytest.mark.long
+ON = {"DEVPATCH_FAILFAST": "1"}
+
+
+def bare(*modes):
+    return Mode("wsgiref", " ".join(modes), "bare", ("bare_site.py", "{port}", "wsgiref", *modes))
+
+
+def mode_of(name):
+    if name not in BY_ID:
+        pytest.skip("the framework is not installed")
+    return BY_ID[name]
+
+
+class TestPrograms:
+    def test_one_that_catches_systemexit_exits_with_the_status(self, serve, tmp_path):
+        mark = tmp_path / "mark"
+        server = serve(bare("catching"), **ON, SITE_EXIT_MARK=str(mark), DEVPATCH_FAILFAST_EXIT_CODE="5")
+        server.get("/view/")
+        assert server.exit_status() == 5
+        assert mark.read_text() == "atexit ran"
+        assert "went on" in server.stdout
+
+    def test_one_with_a_request_handler_of_its_own_is_guarded(self, serve):
+        server = serve(bare("own-handler"), **ON)
+        server.get("/view/")
+        assert server.exit_status() == 1
+        assert f"GET http://127.0.0.1:{server.port}/view/: ValueError" in server.stderr
+
+    def test_one_that_forks_is_refused(self, serve):
+        server = serve(bare("forking"), wait=False, **ON)
+        assert server.exit_status() == 2
+        assert "forks" in server.stderr
+
+    def test_an_exit_code_that_has_no_text(self, serve):
+        server = serve(bare(), **ON)
+        server.get("/exit-odd/")
+        assert server.exit_status() == 1
+        assert "sys.exit(<__main__.Odd object" in server.stderr
+
+    def test_a_huge_message_is_printed_once(self, serve):
+        server = serve(bare("threaded"), **ON)
+        server.get("/huge/")
+        assert server.exit_status() == 1
+        assert server.stderr.count("Traceback") == 1
+
+    def test_a_method_that_could_steer_a_terminal(self, serve):
+        server = serve(bare(), **ON)
+        server.get("/view/", method="G\x1b[31mT")
+        assert server.exit_status() == 1
+        assert "G%1B[31mT http://" in server.stderr
+
+
+class TestEnvirons:
+    def test_a_middleware_that_copies_the_environ_and_replaces_the_input(self, serve):
+        server = serve(mode_of("runserver-noreload"), **ON, SITE_COPIES_ENVIRON="1")
+        server.get("/view/")
+        assert server.exit_status() == 1
+
+    def test_a_client_that_closes_after_a_whole_chunked_upload(self, serve):
+        """Werkzeug reads on to the client's end before it closes the response, and that fails."""
+        server = serve(mode_of("app.run-"), **ON)
+        body = b"4\r\nbody\r\n0\r\n\r\n"
+        with server.send("/close/", "POST", body, ["Transfer-Encoding: chunked"]) as connection:
+            connection.recv(65536)
+        assert server.exit_status() == 1
+        assert "boom in close" in server.stderr
+
+
+class TestTLS:
+    @pytest.fixture
+    def server(self, serve):
+        pytest.importorskip("cryptography")
+        plain = mode_of("flask-run-")
+        tls = Mode(plain.server, "tls", "flask", (*plain.arguments, "--cert=adhoc"), plain.environ)
+        server = serve(tls, wait=False, **ON)
+        server.until_listening()
+        return server
+
+    @staticmethod
+    def connect(server):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(server.connect())
+
+    def test_the_page_arrives_whole(self, server):
+        with server.send(
+            "/view/", headers=["Connection: close"], connection=self.connect(server)
+        ) as connection:
+            page = read_to_end(connection)
+        assert page.status == 500
+        assert page.body.endswith(b"</p>\n")
+        assert server.exit_status() == 1
+
+    def test_the_page_arrives_though_the_client_waits_to_send_more(self, server):
+        headers = ["Content-Length: 100000"]
+        with server.send("/upload-first/", "POST", b"", headers, self.connect(server)) as connection:
+            time.sleep(0.2)  # a TLS record of its own
+            connection.sendall(b"part")
+            assert connection.recv(12) == b"HTTP/1.1 500"
+        assert server.exit_status() == 1
+
+    def test_hang_ups_are_no_errors(self, server):
+        with server.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")  # plain bytes on a TLS port
+        with self.connect(server):
+            pass
+        with server.send("/upload/", "POST", b"part", ["Content-Length: 100000"], self.connect(server)):
+            pass
+        with server.send(
+            "/ok/", headers=["Connection: close"], connection=self.connect(server)
+        ) as connection:
+            assert read_to_end(connection).status == 200
+        assert server.process.poll() is None
+        assert server.stderr.count("devpatch:") == 1
+
+
+class TestRunserversThatServeByThemselves:
+    @pytest.mark.parametrize("where", ["run", "inner_run", "handle", "no_asgi"])
+    def test_it_is_refused(self, serve, where):
+        server = serve(
+            mode_of("runserver-noreload"), wait=False, **ON, SITE_APPS="other_runserver", OTHER=where
+        )
+        assert server.exit_status() == 2, server.stderr
+        assert "other_runserver.management.commands.runserver.Command" in server.stderr
+        assert "replaces Django's" in server.stderr
