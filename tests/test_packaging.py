@@ -18,7 +18,10 @@ from pathlib import Path
 import pytest
 from harness import APPS, DevServer, clean_environment, free_port
 
-pytestmark = pytest.mark.packaging
+pytestmark = [pytest.mark.packaging]
+if importlib.util.find_spec("xdist"):
+    # With --dist loadgroup one worker runs all of these, instead of each making its own environments.
+    pytestmark.append(pytest.mark.xdist_group("packaging"))
 
 REPOSITORY = Path(__file__).parent.parent
 INSTALL_LIMIT = 300.0  # seconds; an index may be slow
