@@ -1,7 +1,70 @@
 """Switches for the development server that you already run.
 
-The start-up file imports this package in every Python process in which a DEVPATCH_
-variable is set, so nothing is imported here.
+This file is what the start-up file calls: it waits, at next to no cost, until a development server is
+imported. It stands here, and not in a module of its own, because a second module would cost each start of
+Python about 150 µs more.
+
+Limits: standard library only, no import beyond ``sys`` and ``os``, and nothing is raised, for this
+runs at every start of somebody's Python. Importing wrapt costs about 50 ms, so it waits for the gate.
 """
 
+import os
+import sys
+
 __version__ = "0.1.0"
+
+# Modules whose import says that a development server may be about to start. Modules that are
+# imported by every program of a framework (django.core.signals, say) must not stand here, or
+# `manage.py migrate` would pay for wrapt; integrations reach those once a server starts.
+SERVER_MODULES = frozenset(
+    {
+        "django.core.management.commands.runserver",
+        "django.core.servers.basehttp",
+        "werkzeug.serving",
+        "wsgiref.simple_server",
+    }
+)
+
+started = False
+
+
+class Gate:
+    """A finder that finds nothing: it hears of the first server module's import, arms devpatch and leaves."""
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Return the module's real spec, with devpatch's hooks in it, if it is the awaited one."""
+        if name not in SERVER_MODULES:
+            return None
+        try:
+            sys.meta_path.remove(self)
+        except ValueError:  # Another thread came first.
+            return None
+        try:
+            from devpatch import arming
+
+            arming.arm()
+        except Exception as error:
+            _say(f"could not start, so no switch has an effect: {type(error).__name__}: {error}")
+        # A finder that arm() put in front was missed by the loop over sys.meta_path that called
+        # this method, so the search has to begin anew.
+        from importlib.util import find_spec
+
+        return find_spec(name)
+
+
+def start() -> None:
+    """Open the gate, once per interpreter; the start-up file runs twice in a venv (cpython#75723)."""
+    global started
+    if started or sys.flags.ignore_environment:
+        return
+    started = True
+    if os.environ.get("DEVPATCH_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
+        return
+    sys.meta_path.insert(0, Gate())
+
+
+def _say(message: str) -> None:
+    try:
+        print(f"devpatch: {message}", file=sys.stderr)
+    except Exception:
+        pass  # stderr is closed or gone: there is nobody to tell.

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import process, switches
-from .bootstrap import SERVER_MODULES
+from . import SERVER_MODULES, process, switches
 from .console import say
 
 # Where each server module starts a server; "Class.method" is replaced on the class.

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import __version__ as version
-from . import bootstrap, switches
+import devpatch
+
+from . import switches
 
 _FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "wrapt")
 _START_UP_FILE = "devpatch.pth"
@@ -20,11 +21,11 @@ def gather() -> dict[str, Any]:
     """Return all of it as one mapping, fit for JSON."""
     settings = switches.read(os.environ)
     return {
-        "version": version,
+        "version": devpatch.__version__,
         "python": sys.version.split()[0],
         "start_up_file": {
             "paths": _start_up_files(),
-            "fired": bootstrap.started,
+            "fired": devpatch.started,
             "why_not": _why_not_fired(),
         },
         "switches": [_switch(reading) for reading in settings.readings.values()],
@@ -47,7 +48,7 @@ def _holds(folder: str) -> bool:
 
 
 def _why_not_fired() -> str | None:
-    if bootstrap.started:
+    if devpatch.started:
         return None
     if sys.flags.ignore_environment:
         return "python was started with -E or -I"

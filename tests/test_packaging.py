@@ -18,10 +18,7 @@ from pathlib import Path
 import pytest
 from harness import APPS, DevServer, clean_environment, free_port
 
-pytestmark = [pytest.mark.packaging]
-if importlib.util.find_spec("xdist"):
-    # With --dist loadgroup one worker runs all of these, instead of each making its own environments.
-    pytestmark.append(pytest.mark.xdist_group("packaging"))
+pytestmark = pytest.mark.packaging
 
 REPOSITORY = Path(__file__).parent.parent
 INSTALL_LIMIT = 300.0  # seconds; an index may be slow
@@ -31,10 +28,10 @@ SERVER_IMPORT = "import wsgiref.simple_server"
 # What is loaded of devpatch and wrapt at the end of a program.
 STATE = """
 import json, sys
-bootstrap = sys.modules.get("devpatch.bootstrap")
+devpatch = sys.modules.get("devpatch")
 print(json.dumps({
     "loaded": sorted({name.partition(".")[0] for name in sys.modules} & {"devpatch", "wrapt"}),
-    "started": bootstrap is not None and bootstrap.started,
+    "started": devpatch is not None and devpatch.started,
     "finders": [type(finder).__name__ for finder in sys.meta_path if type(finder).__module__.startswith("devpatch")],
 }))
 """

@@ -86,10 +86,10 @@ def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
 
 def test_the_tables_of_server_modules_agree():
     """The gate's, which may import nothing, the one for a missing wrapt, and the integrations' own."""
-    from devpatch import arming, bootstrap, integrations
+    from devpatch import SERVER_MODULES, arming, integrations
 
     entries = {(p.target, p.path) for p in integrations.entry_patches()} - {
         ("werkzeug.serving", "make_server")
     }
     assert entries == {(module, path) for module, paths in arming._ENTRIES.items() for path in paths}
-    assert {module for module, _ in entries} == bootstrap.SERVER_MODULES
+    assert {module for module, _ in entries} == SERVER_MODULES
