@@ -36,7 +36,7 @@ class Estimate:
 
 
 def bootstrap(values: Sequence[float]) -> Estimate:
-    """Return the median of ``values`` with a bootstrap interval, for their noise has no known distribution."""
+    """Return the median of ``values`` with a bootstrap interval, as their noise has no known form."""
     chance = random.Random(0)
     medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES))
     return Estimate(statistics.median(values), medians[RESAMPLES // 40], medians[-1 - RESAMPLES // 40])

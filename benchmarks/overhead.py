@@ -170,8 +170,8 @@ def total(costs: Sequence[Cost]) -> Cost:
 def versions(python: Path) -> str:
     """Return what was measured, for the numbers mean little without it."""
     program = (
-        "import platform; from importlib.metadata import version;"
-        "print('Python', platform.python_version(), *(f', {name} {version(name)}' for name in ('django', 'flask')))"
+        "import platform; from importlib.metadata import version; "
+        'print(f\'Python {platform.python_version()}, Django {version("django")}, Flask {version("flask")}\')'
     )
     return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
 
