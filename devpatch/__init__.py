@@ -65,6 +65,6 @@ def start() -> None:
 
 def _say(message: str) -> None:
     try:
-        print(f"devpatch: {message}", file=sys.stderr)
+        sys.stderr.write(f"devpatch: {message}\n")  # print() would fall back to stdout where stderr is None
     except Exception:
         pass  # stderr is closed or gone: there is nobody to tell.

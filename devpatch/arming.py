@@ -77,7 +77,7 @@ class _PlainHooks:
                 execute(module)
                 try:
                     for entry in _ENTRIES[name]:
-                        _replace_entry(module, entry, self._reason)
+                        replace_entry(name, entry, self._reason)
                 except Exception as error:
                     say(f"{self._reason}; {type(error).__name__}: {error}")
 
@@ -88,13 +88,19 @@ class _PlainHooks:
         return spec
 
 
-def _replace_entry(module: Any, path: str, reason: str) -> None:
+def replace_entry(module: str, path: str, reason: str) -> None:
+    """Let a function that starts a server refuse, or say that no switch has an effect, for ``reason``.
+
+    ``path`` is "name" or "Class.name" in ``module``; where it is not there, nothing can start through it.
+    """
     *parents, name = path.split(".")
-    parent = module
+    parent: Any = sys.modules[module]
     for step in parents:
-        parent = getattr(parent, step)
-    entry: Callable[..., Any] = getattr(parent, name)
-    main_thread_only = module.__name__ == _MAIN_THREAD_ONLY
+        parent = getattr(parent, step, None)
+    entry: Callable[..., Any] | None = getattr(parent, name, None)
+    if entry is None:
+        return
+    main_thread_only = module == _MAIN_THREAD_ONLY
 
     def refuse_or_enter(*args: Any, **kwargs: Any) -> Any:
         if not main_thread_only or threading.current_thread() is threading.main_thread():
@@ -110,7 +116,9 @@ _told = False
 def _refuse_or_tell(reason: str) -> None:
     global _told
     settings = switches.read(os.environ)
-    hint = "run `pip install wrapt`, or unset the DEVPATCH_ variables"
+    hint = "unset the DEVPATCH_ variables to run it all the same"
+    if "wrapt" in reason:
+        hint = f"run `pip install wrapt`, or {hint}"
     if settings.problems:
         for problem in settings.problems:
             say(problem)

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_MEMORY = 200_000  # characters: some twenty long tracebacks
+_TEXTS = 2000  # how many of the latest texts are kept; some frameworks write a traceback line by line
+_LONGEST = 50_000  # characters kept of each
 
 
 def say(message: str) -> None:
@@ -36,8 +37,7 @@ class Witness:
     """
 
     def __init__(self) -> None:
-        self._texts: deque[tuple[int, str]] = deque()  # each with its number
-        self._size = 0
+        self._texts: deque[tuple[int, str]] = deque(maxlen=_TEXTS)  # each with its number
         self.count = 0
 
     def attach(self) -> Callable[[], None]:
@@ -61,18 +61,11 @@ class Witness:
         return detach
 
     def remember(self, text: Any) -> None:
-        """Keep the beginning of ``text`` and forget the oldest beyond the limit; anything but text is ignored."""
-        if not isinstance(text, str):
-            return
-        kept = text[: _MEMORY // 2]
+        """Keep the beginning of ``text`` and forget the oldest; anything but text is ignored."""
+        # This runs for each line of a server's log, so it does next to nothing.
         self.count += 1
-        self._texts.append((self.count, kept))
-        self._size += len(kept)
-        while self._size > _MEMORY:
-            try:
-                self._size -= len(self._texts.popleft()[1])
-            except IndexError:
-                break  # Another thread was here.
+        if isinstance(text, str):
+            self._texts.append((self.count, text if len(text) < _LONGEST else text[:_LONGEST]))
 
     def saw_traceback_of(self, error: BaseException, since: int) -> bool:
         """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself.

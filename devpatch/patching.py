@@ -199,6 +199,8 @@ class Overlaid:
     def __init__(self, original: Any, **replaced: Any) -> None:
         """Show ``original`` with the ``replaced`` attributes in front."""
         self._original = original
+        # Taken over now, for __getattr__ is slow and stands in the way of each request.
+        vars(self).update(getattr(original, "__dict__", {}))
         vars(self).update(replaced)
 
     def __getattr__(self, name: str) -> Any:

@@ -111,13 +111,11 @@ class Ending:
         self._owner = threading.Lock()  # held by whoever runs the atexit handlers
         self._requested_at = 0.0
         self._leaving: Leaving | None = None
+        self.requested = (
+            False  # whether the process is about to end; a plain attribute, read for each request
+        )
         self._wakers: list[Callable[[], object]] = []
         self.status = 0
-
-    @property
-    def requested(self) -> bool:
-        """Whether the process is about to end."""
-        return self._requested.is_set()
 
     def on_request(self, wake: Callable[[], object]) -> None:
         """Have ``wake`` called when the end is asked for, to rouse a main thread that waits elsewhere."""
@@ -141,6 +139,7 @@ class Ending:
             self._requested_at = time.monotonic()
             atexit.register(self._normal_exit_begins)
             threading.Thread(target=self._watch, name="devpatch-exit-watchdog", daemon=True).start()
+            self.requested = True
             self._requested.set()
         for wake in self._wakers:
             wake()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import features, integrations, process, requests, switches
+from . import arming, features, integrations, process, requests, switches
 from .console import say
-from .patching import Outcome, Patch, ledger
+from .patching import Capability, Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
 _CONNECTION: ContextVar[tuple[Any, Any] | None] = ContextVar("devpatch_connection", default=None)
@@ -90,7 +90,11 @@ def missing(feature: features.Feature, server: str) -> str | None:
 
 
 def _late_failure(patch: Patch, reason: str) -> None:
-    """A module that arrived after the server's start could not be patched."""
+    """A function through which servers start, or a module that arrived after the start, could not be patched."""
+    if patch.provides is Capability.START:
+        # Nobody would hear of the start, so the function itself has to refuse.
+        arming.replace_entry(patch.target, patch.path, reason)
+        return
     if not _guarded:
         return  # The start will find it in the ledger.
     for feature in features.active():
@@ -161,6 +165,20 @@ def guard(server: Any) -> None:
                 requests.without_our_frames(error)
             handle_error(*args)
 
+    server.service_actions = leave_or_act
+    server.handle_error = handle_error_without_us
+    _guarded[id(server)] = server
+    ledger.record(lambda: _let_go(server))
+
+
+def _let_go(server: Any) -> None:
+    _guarded.pop(id(server), None)
+    for name in ("service_actions", "handle_error", "finish_request"):
+        vars(server).pop(name, None)
+
+
+def note_connections(server: Any) -> None:
+    """Let ``connection_at_hand`` know, in each thread, which connection of ``server`` it serves."""
     finish_request = server.finish_request
 
     def finish_noted_request(connection: Any, *args: Any) -> None:
@@ -170,17 +188,7 @@ def guard(server: Any) -> None:
         finally:
             _CONNECTION.set(None)
 
-    server.service_actions = leave_or_act
-    server.handle_error = handle_error_without_us
     server.finish_request = finish_noted_request
-    _guarded[id(server)] = server
-    ledger.record(lambda: _let_go(server))
-
-
-def _let_go(server: Any) -> None:
-    _guarded.pop(id(server), None)
-    for name in ("service_actions", "handle_error", "finish_request"):
-        vars(server).pop(name, None)
 
 
 def connection_at_hand() -> tuple[Any, Any] | None:

@@ -97,6 +97,24 @@ class TestUnknownVersions:
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
         refused(server, "fail-fast can't guard", "werkzeug._reloader.time is not there")
 
+    @pytest.mark.modes(choose=lambda mode: mode.id in ("run_simple-", "flask-run-"))
+    def test_the_function_that_starts_a_server(self, serve, mode, tmp_path):
+        """Nobody would hear of the start, so the function itself refuses."""
+        path = altered(
+            "werkzeug",
+            "serving.py",
+            "    application: WSGIApplication,\n",
+            "    app: WSGIApplication,\n",
+            tmp_path,
+        )
+        serving = tmp_path / "werkzeug" / "serving.py"
+        text = serving.read_text().replace(
+            "def run_simple(\n    hostname: str,", "def run_simple(\n    *, scope: str, hostname: str,"
+        )
+        serving.write_text(text)
+        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
+        refused(server, "fail-fast can't guard", "werkzeug.serving.run_simple", "takes other arguments")
+
     def test_without_a_switch_it_runs_as_ever(self, serve, tmp_path):
         path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FAILFAST="0", PYTHONPATH=path)

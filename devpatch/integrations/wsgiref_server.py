@@ -17,11 +17,17 @@ from ..patching import Capability, Wrap
 
 def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
     if serving.take_claim():
-        serving.guard(server)
+        _guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
         serving.starting("wsgiref", forks=_forks(server))
-        serving.guard(server)
+        _guard(server)
     return wrapped(*args, **kwargs)
+
+
+def _guard(server: Any) -> None:
+    serving.guard(server)
+    if serving.is_guarded(server):
+        serving.note_connections(server)
 
 
 def _forks(server: Any) -> bool:
