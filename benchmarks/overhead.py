@@ -12,6 +12,7 @@ import ctypes
 import random
 import shutil
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -152,19 +153,19 @@ def measure_pair(python: Path, framework: Framework, folder: Path, options: argp
             server.wait_until_ready()
             server.ask_often(options.warm_up)
         costs: dict[Server, list[Cost]] = {on: [], off: []}
-        for done in range(0, options.requests, options.block):
+        for _ in range(options.requests // options.block):
             for server in order:
-                costs[server].append(server.ask_often(min(options.block, options.requests - done)))
+                costs[server].append(server.ask_often(options.block))
             order.reverse()
         if not (options.control or on.ends_at_an_error()):
             raise RuntimeError("the switch had no effect, so there was nothing to measure")
-    return Pair(total(costs[on]), total(costs[off]))
+    return Pair(typical(costs[on]), typical(costs[off]))
 
 
-def total(costs: Sequence[Cost]) -> Cost:
-    """Add up the blocks."""
+def typical(costs: Sequence[Cost]) -> Cost:
+    """Return the median block: a neighbour on the machine hits some of the blocks, and those hard."""
     cpu = [cost.cpu for cost in costs if cost.cpu is not None]
-    return Cost(sum(cost.wall for cost in costs), sum(cpu) if cpu else None)
+    return Cost(statistics.median(cost.wall for cost in costs), statistics.median(cpu) if cpu else None)
 
 
 def versions(python: Path) -> str:
@@ -224,7 +225,7 @@ def main() -> None:
             # A copy, for serving leaves a database and compiled files behind.
             shutil.copytree(REPOSITORY / "examples" / framework.example, folder / framework.example)
             pairs = [measure_pair(python, framework, folder, options) for _ in range(options.pairs)]
-            rows.append(row(framework, pairs, options.requests))
+            rows.append(row(framework, pairs, options.block))
     print(f"{about}: medians of {options.pairs} pairs of {options.requests} requests [95% interval]")
     print_table(
         (

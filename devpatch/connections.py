@@ -109,8 +109,11 @@ class BodyMeter:
         return self._ended or (_hung_up(self._connection) and _waiting(self._connection, missing) < missing)
 
 
-def meter_for(environ: Mapping[str, Any], rfile: Any, connection: Any) -> BodyMeter | None:
-    """Return a meter for the body that ``environ`` announces; None where there is none or it can't be counted."""
+def meter_for(environ: Mapping[str, Any], handler: Any) -> BodyMeter | None:
+    """Return a meter for the body that ``environ`` announces; None where there is none or it can't be counted.
+
+    ``handler`` has the ``rfile`` to count in, and the ``connection``.
+    """
     length: int | None = None
     if "HTTP_TRANSFER_ENCODING" not in environ:
         text = environ.get("CONTENT_LENGTH")
@@ -121,7 +124,7 @@ def meter_for(environ: Mapping[str, Any], rfile: Any, connection: Any) -> BodyMe
         except ValueError:
             return None
     try:
-        return BodyMeter(rfile, connection, length)
+        return BodyMeter(handler.rfile, handler.connection, length)
     except Exception:
         return None
 

@@ -39,10 +39,12 @@ class Witness:
     def __init__(self) -> None:
         self._texts: deque[tuple[int, str]] = deque(maxlen=_TEXTS)  # each with its number
         self.count = 0
+        self.attached = False
 
     def attach(self) -> Callable[[], None]:
         """Watch the present ``sys.stderr``; returns what undoes it. A stream that can't be watched is left alone."""
         stream: Any = sys.stderr
+        self.attached = True
         try:
             write = stream.write
 
@@ -55,6 +57,7 @@ class Witness:
             return lambda: None
 
         def detach() -> None:
+            self.attached = False
             if vars(stream).get("write") is witnessed:
                 del stream.write
 
@@ -62,7 +65,6 @@ class Witness:
 
     def remember(self, text: Any) -> None:
         """Keep the beginning of ``text`` and forget the oldest; anything but text is ignored."""
-        # This runs for each line of a server's log, so it does next to nothing.
         self.count += 1
         if isinstance(text, str):
             self._texts.append((self.count, text if len(text) < _LONGEST else text[:_LONGEST]))

@@ -9,9 +9,10 @@ Limits: a module that is reloaded loses its patches, as wrapt's import hooks do 
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -82,6 +83,9 @@ class Patch:
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
+Make = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
 @dataclass(frozen=True, eq=False)
 class Wrap(Patch):
     """Call ``wrapper(wrapped, instance, args, kwargs)`` instead of a function or method.
@@ -94,13 +98,7 @@ class Wrap(Patch):
 
     def check(self, module: ModuleType) -> None:
         """See Patch.check."""
-        _parent, _name, function = self.look_up(module)
-        if not callable(function):
-            raise Unpatchable(f"{self.title} can't be called")
-        try:
-            inspect.signature(function).bind(*self.arguments)
-        except (TypeError, ValueError) as error:
-            raise Unpatchable(f"{self.title}{_signature(function)} takes other arguments ({error})") from None
+        _check_call(self, self.look_up(module)[2], self.arguments)
 
     def apply(self, module: ModuleType) -> Undo:
         """See Patch.apply."""
@@ -108,16 +106,30 @@ class Wrap(Patch):
         if getattr(function, "_self_wrapper", None) is self.wrapper:
             return lambda: None  # Wrapped already: not a second time.
         self.check(module)
-        own = vars(parent).get(name)
+        undo = _way_back(parent, name)
         wrap_function_wrapper(module, self.path, self.wrapper)
-
-        def undo() -> None:
-            if own is None:  # It was inherited.
-                delattr(parent, name)
-            else:
-                setattr(parent, name, own)
-
         return undo
+
+
+@dataclass(frozen=True, eq=False)
+class Surround(Patch):
+    """Put the function that ``make`` builds around a method in its place; ``arguments`` as for ``Wrap``.
+
+    For what each request calls: wrapt's wrapper, which can do more, makes three objects for each call.
+    """
+
+    make: Make
+    arguments: tuple[str, ...] = ()
+
+    def check(self, module: ModuleType) -> None:
+        """See Patch.check."""
+        _check_call(self, self.look_up(module)[2], self.arguments)
+
+    def apply(self, module: ModuleType) -> Undo:
+        """See Patch.apply."""
+        self.check(module)
+        parent, name, _function = self.look_up(module)
+        return _surround(parent, name, self.make)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +198,29 @@ class Enlist(Patch):
         return lambda: self.into.remove(entry)
 
 
+def _check_call(patch: Patch, function: Any, arguments: tuple[str, ...]) -> None:
+    if not callable(function):
+        raise Unpatchable(f"{patch.title} can't be called")
+    try:
+        inspect.signature(function).bind(*arguments)
+    except (TypeError, ValueError) as error:
+        raise Unpatchable(f"{patch.title}{_signature(function)} takes other arguments ({error})") from None
+
+
+def _surround(parent: Any, name: str, make: Make) -> Undo:
+    function = getattr(parent, name)
+    undo = _way_back(parent, name)
+    setattr(parent, name, functools.wraps(function)(make(function)))
+    return undo
+
+
+def _way_back(parent: Any, name: str) -> Undo:
+    own = vars(parent).get(name)
+    if own is None:  # It is inherited.
+        return lambda: delattr(parent, name)
+    return lambda: setattr(parent, name, own)
+
+
 def _signature(function: Any) -> str:
     try:
         return str(inspect.signature(function))
@@ -215,6 +250,7 @@ class Ledger:
         self.reasons: dict[Patch, str] = {}
         self.on_failure: Callable[[Patch, str], None] | None = None
         self._undos: list[tuple[Patch | None, Undo]] = []
+        self.surrounded: set[type] = set()  # by surround_methods; who is called often asks here first
 
     def await_module(self, patch: Patch) -> None:
         """Apply ``patch`` as soon as its module has been executed, which may be now."""
@@ -234,6 +270,19 @@ class Ledger:
         else:
             self.outcomes[patch] = Outcome.APPLIED
             self._undos.append((patch, undo))
+
+    def surround_methods(self, kind: type, makes: Mapping[str, Make]) -> None:
+        """Do as ``Surround`` does with these methods of ``kind``; a second time do nothing.
+
+        For classes that are known only when an object of theirs comes along. Attributes of the object
+        would do as well, but make CPython look up all its other methods the slow way.
+        """
+        if kind in self.surrounded:
+            return
+        self.surrounded.add(kind)
+        self.record(lambda: self.surrounded.discard(kind))
+        for name, make in makes.items():
+            self.record(_surround(kind, name, make))
 
     def record(self, undo: Undo) -> None:
         """Keep the undo of a change to an object, such as one server."""

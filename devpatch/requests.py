@@ -52,14 +52,25 @@ def current() -> Request | None:
     return _current.get()
 
 
+def run_by(runner: Any) -> Request | None:
+    """Return the request of this context if it is ``runner`` that calls the application for it."""
+    request = _current.get()
+    return request if request is not None and request._runner is runner else None
+
+
 class Request:
     """One request to a guarded server, from its headers to the end of its response."""
 
-    __slots__ = ("_finished", "_handler", "_meter", "_sent", "environ", "error")
+    __slots__ = ("_finished", "_handler", "_meter", "_runner", "_sent", "environ", "error")
 
-    def __init__(self, handler: Any) -> None:
-        """Begin a request. ``handler`` is the ``BaseHTTPRequestHandler`` of its connection."""
+    def __init__(self, handler: Any, runner: Any) -> None:
+        """Begin a request.
+
+        ``handler`` is the ``BaseHTTPRequestHandler`` of its connection, ``runner`` the object that calls the
+        application, which may be the same.
+        """
         self._handler = handler
+        self._runner = runner
         self._meter: connections.BodyMeter | None = None
         self._sent = False
         self._finished = False
@@ -70,7 +81,8 @@ class Request:
     def attach(self, environ: dict[str, Any]) -> None:
         """Take the WSGI environ, once the server has made it."""
         self.environ = environ
-        self._meter = connections.meter_for(environ, self._handler.rfile, self.connection)
+        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
+            self._meter = connections.meter_for(environ, self._handler)
 
     @property
     def connection(self) -> Any:

@@ -7,6 +7,7 @@ whether they can do their work there. A server that nobody reported is not ours,
 from __future__ import annotations
 
 import os
+import socketserver
 import sys
 import threading
 from contextvars import ContextVar
@@ -19,7 +20,6 @@ from .console import say
 from .patching import Capability, Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
-_CONNECTION: ContextVar[tuple[Any, Any] | None] = ContextVar("devpatch_connection", default=None)
 _guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
 _told: set[str] = set()
 _announced: set[str] = set()
@@ -154,7 +154,8 @@ def guard(server: Any) -> None:
     def leave_or_act() -> None:
         # The serving loop calls this after each request and every half second. From here the loop
         # ends in its own thread; shutdown() would only make it return.
-        process.ending.leave_if_requested()
+        if process.ending.requested:
+            process.ending.leave_if_requested()
         service_actions()
 
     def handle_error_without_us(*args: Any) -> None:
@@ -173,27 +174,31 @@ def guard(server: Any) -> None:
 
 def _let_go(server: Any) -> None:
     _guarded.pop(id(server), None)
-    for name in ("service_actions", "handle_error", "finish_request"):
+    for name in ("service_actions", "handle_error"):
         vars(server).pop(name, None)
 
 
-def note_connections(server: Any) -> None:
-    """Let ``connection_at_hand`` know, in each thread, which connection of ``server`` it serves."""
-    finish_request = server.finish_request
-
-    def finish_noted_request(connection: Any, *args: Any) -> None:
-        _CONNECTION.set((server, connection))
-        try:
-            finish_request(connection, *args)
-        finally:
-            _CONNECTION.set(None)
-
-    server.finish_request = finish_noted_request
-
-
 def connection_at_hand() -> tuple[Any, Any] | None:
-    """Return the guarded server and the connection that this thread serves, if it does."""
-    return _CONNECTION.get()
+    """Return the guarded server and the connection that this thread serves, if it does.
+
+    It is read from the call stack, which is slow: for a handler that knows neither.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        if frame.f_code in _HANDOVERS and is_guarded(frame.f_locals.get("self")):
+            return frame.f_locals["self"], frame.f_locals.get("request")
+        frame = frame.f_back
+    return None
+
+
+# Where socketserver hands a connection, its ``request``, to a handler.
+_HANDOVERS = frozenset(
+    function.__code__
+    for function in (
+        socketserver.BaseServer._handle_request_noblock,  # type: ignore[attr-defined]
+        socketserver.ThreadingMixIn.process_request_thread,
+    )
+)
 
 
 def is_guarded(server: Any) -> bool:

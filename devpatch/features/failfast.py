@@ -58,13 +58,15 @@ class FailFast:
             return
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
-        ledger.record(self._witness.attach())
         ledger.record(requests.listen(requests.Event.FAILED, self._foresee))
         ledger.record(requests.listen(requests.Event.RESPONSE_SENT, self._stop))
         ledger.record(requests.listen(requests.Event.FINISHED, self._settle))
         ledger.record(requests.listen(requests.Event.READING_ON, self._hurry))
 
     def _foresee(self, request: requests.Request) -> None:
+        # Only now, for it would cost each line of a healthy server's log a little.
+        if not self._witness.attached:
+            ledger.record(self._witness.attach())
         self._failed_at[request] = self._witness.count
         ending.foresee()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import requests, serving
 from ..connections import frames
-from ..patching import Capability, Expect, Overlaid, Overlay, Wrap
+from ..patching import Capability, Expect, Overlaid, Overlay, Surround, Wrap, ledger
 from ..process import ending
 
 _MODULE = "werkzeug.serving"
@@ -57,35 +57,52 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
     return server
 
 
-def _observe_run_wsgi(wrapped: Callable[..., Any], handler: Any, args: Any, kwargs: Any) -> Any:
-    if not serving.is_guarded(handler.server):
-        return wrapped(*args, **kwargs)
-    request = requests.Request(handler)
-    make_environ, connection_dropped = handler.make_environ, handler.connection_dropped
+def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        if not serving.is_guarded(handler.server):
+            run_wsgi(handler)
+            return
+        if type(handler) not in ledger.surrounded:
+            ledger.surround_methods(type(handler), _STEPS)
+        request = requests.Request(handler, handler)
+        try:
+            run_wsgi(handler)
+        except BaseException as error:  # SystemExit, and with passthrough_errors any.
+            if request.environ is not None:  # Else the request line was malformed.
+                request.note(error)
+            raise
+        finally:
+            request.finish()
+            if ending.requested:
+                ending.leave_if_requested()
 
-    def watched_make_environ() -> Any:
-        environ = make_environ()
-        request.attach(environ)
+    return watched
+
+
+def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> Any:
+        environ = make_environ(handler)
+        request = requests.run_by(handler)
+        if request is not None:
+            request.attach(environ)
         return environ
 
-    def watched_connection_dropped(error: BaseException, environ: Any = None) -> Any:
-        # Called for every connection error, also for one of the application's own.
-        request.note(error)
-        return connection_dropped(error, environ)
+    return watched
 
-    handler.make_environ = watched_make_environ
-    handler.connection_dropped = watched_connection_dropped
-    try:
-        return wrapped(*args, **kwargs)
-    except BaseException as error:  # SystemExit, and with passthrough_errors any.
-        if request.environ is not None:  # Else the request line was malformed.
+
+def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any, error: BaseException, environ: Any = None) -> Any:
+        # Called for every connection error, also for one of the application's own.
+        request = requests.run_by(handler)
+        if request is not None:
             request.note(error)
-        raise
-    finally:
-        vars(handler).pop("make_environ", None)
-        vars(handler).pop("connection_dropped", None)
-        request.finish()
-        ending.leave_if_requested()
+        return connection_dropped(handler, error, environ)
+
+    return watched
+
+
+# Of the class of the handler at hand, for a program may bring its own.
+_STEPS = {"make_environ": _watch_make_environ, "connection_dropped": _watch_connection_dropped}
 
 
 def _make_selectors(selectors: Any) -> Overlaid:
@@ -121,7 +138,7 @@ ENTRY_PATCHES = (
     Wrap(_MODULE, "make_server", Capability.START, _observe_make_server, ("host", "port", "app")),
 )
 PATCHES = (
-    Wrap(_MODULE, "WSGIRequestHandler.run_wsgi", Capability.ERRORS, _observe_run_wsgi, ("handler",)),
+    Surround(_MODULE, "WSGIRequestHandler.run_wsgi", Capability.ERRORS, _watch_run_wsgi, ("handler",)),
     Expect(_MODULE, "WSGIRequestHandler.make_environ", Capability.ERRORS),
     Expect(_MODULE, "WSGIRequestHandler.connection_dropped", Capability.ERRORS),
     Overlay(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),

@@ -2,8 +2,8 @@
 
 ``BaseHandler.run`` swallows everything: it logs an exception with a bare ``except`` (SystemExit too)
 and drops connection errors in silence, whoever raised them. So the application is called through a
-function that sees what it raises, and the handler's own steps are watched on the one object, which
-covers whatever its class overrides (Django's does).
+function that sees what it raises, and the handler's own steps are watched on the class of each handler
+that comes along, which covers whatever that overrides (Django's does).
 """
 
 from __future__ import annotations
@@ -14,75 +14,97 @@ from types import SimpleNamespace
 from typing import Any
 
 from .. import requests, serving
-from ..patching import Capability, Expect, Wrap
+from ..patching import Capability, Expect, Surround, ledger
 from ..process import ending
 
 
-def _observe_run(wrapped: Callable[..., Any], handler: Any, args: Any, kwargs: Any) -> Any:
+def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any, application: Callable[..., Any]) -> None:
+        connection_handler = getattr(handler, "request_handler", None) or _make_connection_handler(handler)
+        if connection_handler is None or not serving.is_guarded(connection_handler.server):
+            run(handler, application)
+            return
+        if type(handler) not in ledger.surrounded:
+            ledger.surround_methods(type(handler), _STEPS)
+        request = requests.Request(connection_handler, handler)
+
+        def call_application(environ: dict[str, Any], start_response: Any) -> Any:
+            request.attach(environ)
+            try:
+                return application(environ, start_response)
+            except BaseException as error:
+                request.note(error)
+                raise
+
+        try:
+            run(handler, call_application)
+        except BaseException as error:
+            request.note(error)
+            raise
+        finally:
+            request.finish()
+            if ending.requested:
+                ending.leave_if_requested()
+
+    return watched
+
+
+def _make_connection_handler(handler: Any) -> Any:
+    """Return a stand-in for what a program's own request handler did not leave on the WSGI handler."""
     at_hand = serving.connection_at_hand()
     if at_hand is None:
-        return wrapped(*args, **kwargs)
-    # A program's own request handler may not leave itself on the WSGI handler as the library's does.
-    connection_handler = getattr(handler, "request_handler", None) or SimpleNamespace(
-        connection=at_hand[1], rfile=getattr(handler, "stdin", None)
-    )
-    request = requests.Request(connection_handler)
-    try:
-        return _run(wrapped, handler, request, *args, **kwargs)
-    except BaseException as error:
-        request.note(error)
-        raise
-    finally:
-        for name in _WATCHED:
-            vars(handler).pop(name, None)
-        request.finish()
-        ending.leave_if_requested()
+        return None
+    return SimpleNamespace(server=at_hand[0], connection=at_hand[1], rfile=getattr(handler, "stdin", None))
 
 
-_WATCHED = ("finish_response", "handle_error", "close")
-
-
-def _run(
-    wrapped: Callable[..., Any], handler: Any, request: requests.Request, application: Callable[..., Any]
-) -> Any:
-    finish_response, handle_error, close = (getattr(handler, name) for name in _WATCHED)
-
-    def call_application(environ: dict[str, Any], start_response: Any) -> Any:
-        request.attach(environ)
+def _watch_finish_response(finish_response: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
         try:
-            return application(environ, start_response)
+            finish_response(handler)
         except BaseException as error:
-            request.note(error)
+            request = requests.run_by(handler)
+            if request is not None:
+                request.note(error)
             raise
 
-    def watched_finish_response() -> None:
-        try:
-            finish_response()
-        except BaseException as error:
-            request.note(error)
-            raise
+    return watched
 
-    def watched_handle_error() -> None:
+
+def _watch_handle_error(handle_error: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
         # It prints the traceback.
         error = sys.exc_info()[1]
-        if error is not None:
+        if error is not None and requests.run_by(handler) is not None:
             requests.without_our_frames(error)
-        handle_error()
+        handle_error(handler)
 
-    def watched_close() -> None:
+    return watched
+
+
+def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
         # Called when all was written. Django's then reads what is left of the request, and an
         # application's close() may raise: an error like any other.
-        request.sent()
-        close()
+        request = requests.run_by(handler)
+        if request is not None:
+            request.sent()
+        close(handler)
 
-    handler.finish_response = watched_finish_response
-    handler.handle_error = watched_handle_error
-    handler.close = watched_close
-    return wrapped(call_application)
+    return watched
+
+
+# Of the class of the handler at hand, for Django has its own, and a program may.
+_STEPS = {
+    "finish_response": _watch_finish_response,
+    "handle_error": _watch_handle_error,
+    "close": _watch_close,
+}
 
 
 PATCHES = (
-    Wrap("wsgiref.handlers", "BaseHandler.run", Capability.ERRORS, _observe_run, ("handler", "application")),
+    Surround(
+        "wsgiref.handlers", "BaseHandler.run", Capability.ERRORS, _watch_run, ("handler", "application")
+    ),
     Expect("wsgiref.handlers", "BaseHandler.finish_response", Capability.ERRORS),
     Expect("wsgiref.handlers", "BaseHandler.handle_error", Capability.ERRORS),
     Expect("wsgiref.handlers", "BaseHandler.close", Capability.RESPONSES),

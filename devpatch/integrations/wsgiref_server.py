@@ -17,17 +17,11 @@ from ..patching import Capability, Wrap
 
 def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
     if serving.take_claim():
-        _guard(server)
+        serving.guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
         serving.starting("wsgiref", forks=_forks(server))
-        _guard(server)
+        serving.guard(server)
     return wrapped(*args, **kwargs)
-
-
-def _guard(server: Any) -> None:
-    serving.guard(server)
-    if serving.is_guarded(server):
-        serving.note_connections(server)
 
 
 def _forks(server: Any) -> bool:
