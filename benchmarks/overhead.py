@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=30, help="pairs of new servers per framework")
     parser.add_argument("--requests", type=int, default=1000, help="to each server of a pair")
     parser.add_argument(
-        "--block", type=int, default=10, help="requests to one server before it is the other's turn"
+        "--block", type=int, default=20, help="requests to one server before it is the other's turn"
     )
     parser.add_argument("--warm-up", type=int, default=100, help="requests to each server that do not count")
     parser.add_argument(

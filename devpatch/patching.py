@@ -134,7 +134,16 @@ class Surround(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Expect(Patch):
-    """Change nothing: the attribute has to be there, for another patch changes it on single objects."""
+    """Change nothing: the method has to be there, for it is changed in the classes that come along.
+
+    ``arguments`` are as for ``Wrap``.
+    """
+
+    arguments: tuple[str, ...]
+
+    def check(self, module: ModuleType) -> None:
+        """See Patch.check."""
+        _check_call(self, self.look_up(module)[2], self.arguments)
 
     def apply(self, module: ModuleType) -> Undo:
         """See Patch.apply."""
@@ -228,18 +237,13 @@ def _signature(function: Any) -> str:
         return ""
 
 
-class Overlaid:
-    """Shows another object's attributes, some of them replaced."""
-
-    def __init__(self, original: Any, **replaced: Any) -> None:
-        """Show ``original`` with the ``replaced`` attributes in front."""
-        self._original = original
-        # Taken over now, for __getattr__ is slow and stands in the way of each request.
-        vars(self).update(getattr(original, "__dict__", {}))
-        vars(self).update(replaced)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+def overlaid(module: ModuleType, **replaced: Any) -> ModuleType:
+    """Return a module that shows the attributes of ``module``, some of them replaced."""
+    # A real module, for CPython finds the attributes of those, and of nothing like them, the fast way.
+    overlay = ModuleType(module.__name__)
+    vars(overlay).update(vars(module))
+    vars(overlay).update(replaced, __getattr__=functools.partial(getattr, module))  # PEP 562
+    return overlay
 
 
 class Ledger:

@@ -63,26 +63,22 @@ class Request:
 
     __slots__ = ("_finished", "_handler", "_meter", "_runner", "_sent", "environ", "error")
 
-    def __init__(self, handler: Any, runner: Any) -> None:
+    def __init__(self, handler: Any, runner: Any, environ: dict[str, Any]) -> None:
         """Begin a request.
 
         ``handler`` is the ``BaseHTTPRequestHandler`` of its connection, ``runner`` the object that calls the
-        application, which may be the same.
+        application, which may be the same, and ``environ`` the WSGI environ.
         """
         self._handler = handler
         self._runner = runner
         self._meter: connections.BodyMeter | None = None
         self._sent = False
         self._finished = False
-        self.environ: dict[str, Any] | None = None
-        self.error: BaseException | None = None
-        _current.set(self)
-
-    def attach(self, environ: dict[str, Any]) -> None:
-        """Take the WSGI environ, once the server has made it."""
         self.environ = environ
+        self.error: BaseException | None = None
         if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-            self._meter = connections.meter_for(environ, self._handler)
+            self._meter = connections.meter_for(environ, handler)
+        _current.set(self)
 
     @property
     def connection(self) -> Any:
@@ -95,15 +91,15 @@ class Request:
         It is not where a view of this request drives another one through a test client.
         """
         mine = self.environ
-        if mine is None or environ is mine:
-            return mine is not None
+        if environ is mine:
+            return True
         # A middleware may replace the input as well; the protocol is a string of this request's own.
         return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
 
     @property
     def title(self) -> str:
         """The method and the URL, with nothing in it that could steer a terminal."""
-        environ = self.environ or {}
+        environ = self.environ
         method = _printable(getattr(self._handler, "command", None) or environ.get("REQUEST_METHOD", "?"))
         path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):

@@ -9,14 +9,15 @@ Limits: the Watchman reloader waits in its client, for up to five seconds; there
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from ..patching import Capability, Overlaid, Overlay, Wrap
+from ..patching import Capability, Overlay, Wrap, overlaid
 from ..process import ending
 
 
-def _make_time(time: Any) -> Overlaid:
-    return Overlaid(time, sleep=ending.sleep)
+def _make_time(time: ModuleType) -> ModuleType:
+    return overlaid(time, sleep=ending.sleep)
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:

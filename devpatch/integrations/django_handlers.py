@@ -45,7 +45,7 @@ def _is_cut_upload(unreadable: type[BaseException]) -> requests.Dismissal:
 PATCHES = (
     Connect("django.core.signals", "got_request_exception", Capability.ERRORS, _receive),
     # Who sends the signal: without it the receiver would hear nothing.
-    Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS),
+    Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),
     Enlist(
         "django.http.request",
         "UnreadablePostError",

@@ -11,11 +11,12 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 from .. import requests, serving
 from ..connections import frames
-from ..patching import Capability, Expect, Overlaid, Overlay, Surround, Wrap, ledger
+from ..patching import Capability, Expect, Overlay, Wrap, ledger, overlaid
 from ..process import ending
 
 _MODULE = "werkzeug.serving"
@@ -54,37 +55,18 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
     if _expects_server.get():
         _expects_server.set(False)
         serving.guard(server)
+        if serving.is_guarded(server):
+            # Of the server's own class of handlers, for a program may bring one.
+            steps = _STEPS | (_PASSING_THROUGH if server.passthrough_errors else {})
+            ledger.surround_methods(server.RequestHandlerClass, steps)
     return server
-
-
-def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(handler: Any) -> None:
-        if not serving.is_guarded(handler.server):
-            run_wsgi(handler)
-            return
-        if type(handler) not in ledger.surrounded:
-            ledger.surround_methods(type(handler), _STEPS)
-        request = requests.Request(handler, handler)
-        try:
-            run_wsgi(handler)
-        except BaseException as error:  # SystemExit, and with passthrough_errors any.
-            if request.environ is not None:  # Else the request line was malformed.
-                request.note(error)
-            raise
-        finally:
-            request.finish()
-            if ending.requested:
-                ending.leave_if_requested()
-
-    return watched
 
 
 def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> Any:
         environ = make_environ(handler)
-        request = requests.run_by(handler)
-        if request is not None:
-            request.attach(environ)
+        if serving.is_guarded(handler.server):
+            requests.Request(handler, handler, environ)
         return environ
 
     return watched
@@ -101,27 +83,65 @@ def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callabl
     return watched
 
 
-# Of the class of the handler at hand, for a program may bring its own.
-_STEPS = {"make_environ": _watch_make_environ, "connection_dropped": _watch_connection_dropped}
+def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        # socketserver calls it in a finally clause, so an exception that gets by is known here.
+        # To surround run_wsgi would put a frame below the application, which costs more than all
+        # the rest: where it takes the stack across a page, another page is made for each request.
+        error = sys.exc_info()[1]
+        request = requests.run_by(handler)
+        try:
+            finish(handler)
+        finally:
+            if request is not None:
+                if error is not None:  # SystemExit, and with passthrough_errors any.
+                    request.note(error)
+                request.finish()
+            if ending.requested:
+                ending.leave_if_requested()
+
+    return watched
 
 
-def _make_selectors(selectors: Any) -> Overlaid:
+def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        try:
+            run_wsgi(handler)
+        except Exception as error:
+            request = requests.run_by(handler)
+            if request is not None:  # Else the request line was malformed.
+                request.note(error)
+            raise
+
+    return watched
+
+
+_STEPS = {
+    "make_environ": _watch_make_environ,
+    "connection_dropped": _watch_connection_dropped,
+    "finish": _watch_finish,
+}
+# http.server's own handling of a request swallows TimeoutError, so there it has to be seen before.
+_PASSING_THROUGH = {"run_wsgi": _watch_run_wsgi}
+
+
+def _make_selectors(selectors: ModuleType) -> ModuleType:
     """Return ``selectors`` with a DefaultSelector that tells that a response was written, or failed."""
 
     def default_selector() -> Any:
         request = requests.current()
         if request is not None:
-            _report_end_of_response(request)
+            error = sys.exc_info()[1]
+            if error is None:
+                request.sent()
+            else:
+                _report_failed_response(request, error)
         return selectors.DefaultSelector()
 
-    return Overlaid(selectors, DefaultSelector=default_selector)
+    return overlaid(selectors, DefaultSelector=default_selector)
 
 
-def _report_end_of_response(request: requests.Request) -> None:
-    error = sys.exc_info()[1]
-    if error is None:
-        request.sent()
-        return
+def _report_failed_response(request: requests.Request, error: BaseException) -> None:
     request.note(error)
     # The frame that handles the error: run_wsgi, when its plain page for it is out, or the function
     # within it that ran the application, when that page is still to come.
@@ -138,8 +158,11 @@ ENTRY_PATCHES = (
     Wrap(_MODULE, "make_server", Capability.START, _observe_make_server, ("host", "port", "app")),
 )
 PATCHES = (
-    Surround(_MODULE, "WSGIRequestHandler.run_wsgi", Capability.ERRORS, _watch_run_wsgi, ("handler",)),
-    Expect(_MODULE, "WSGIRequestHandler.make_environ", Capability.ERRORS),
-    Expect(_MODULE, "WSGIRequestHandler.connection_dropped", Capability.ERRORS),
+    Expect(_MODULE, "WSGIRequestHandler.run_wsgi", Capability.ERRORS, ("handler",)),
+    Expect(_MODULE, "WSGIRequestHandler.make_environ", Capability.ERRORS, ("handler",)),
+    Expect(
+        _MODULE, "WSGIRequestHandler.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")
+    ),
+    Expect(_MODULE, "WSGIRequestHandler.finish", Capability.ERRORS, ("handler",)),
     Overlay(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),
 )

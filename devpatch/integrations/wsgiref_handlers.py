@@ -26,10 +26,9 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             return
         if type(handler) not in ledger.surrounded:
             ledger.surround_methods(type(handler), _STEPS)
-        request = requests.Request(connection_handler, handler)
 
         def call_application(environ: dict[str, Any], start_response: Any) -> Any:
-            request.attach(environ)
+            request = requests.Request(connection_handler, handler, environ)
             try:
                 return application(environ, start_response)
             except BaseException as error:
@@ -39,10 +38,14 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             run(handler, call_application)
         except BaseException as error:
-            request.note(error)
+            request = requests.run_by(handler)
+            if request is not None:
+                request.note(error)
             raise
         finally:
-            request.finish()
+            request = requests.run_by(handler)
+            if request is not None:
+                request.finish()
             if ending.requested:
                 ending.leave_if_requested()
 
@@ -105,7 +108,7 @@ PATCHES = (
     Surround(
         "wsgiref.handlers", "BaseHandler.run", Capability.ERRORS, _watch_run, ("handler", "application")
     ),
-    Expect("wsgiref.handlers", "BaseHandler.finish_response", Capability.ERRORS),
-    Expect("wsgiref.handlers", "BaseHandler.handle_error", Capability.ERRORS),
-    Expect("wsgiref.handlers", "BaseHandler.close", Capability.RESPONSES),
+    Expect("wsgiref.handlers", "BaseHandler.finish_response", Capability.ERRORS, ("handler",)),
+    Expect("wsgiref.handlers", "BaseHandler.handle_error", Capability.ERRORS, ("handler",)),
+    Expect("wsgiref.handlers", "BaseHandler.close", Capability.RESPONSES, ("handler",)),
 )
