@@ -44,7 +44,7 @@ def arm() -> None:
 
 
 def _is_any_on(settings: switches.Settings) -> bool:
-    return any(reading.value is True for reading in settings.readings.values())
+    return any(settings[switch] for switch in switches.FEATURES)
 
 
 def _arm_without_wrapt(reason: str) -> None:

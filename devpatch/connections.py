@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, TracebackType
 from typing import Any
 
+from .streams import ResponseWriter
+
 # The client may go on sending for this many seconds after the response; what it sends is read, for a
 # close with unread bytes resets the connection and takes the end of the response with it.
 DRAIN_LIMIT = 1.0
@@ -32,6 +34,8 @@ _SOCKET_IO = frozenset(
         _code(socket.SocketIO.readinto),
         _code(socket.SocketIO.write),
         _code(socketserver._SocketWriter.write),  # type: ignore[attr-defined]
+        _code(ResponseWriter.write),
+        _code(ResponseWriter.flush),
     }
 )
 
@@ -78,6 +82,10 @@ class BodyMeter:
             self._arrived = len(rfile.peek())
         finally:
             self._raw.readinto = self._count
+
+    def is_complete(self) -> bool:
+        """Whether all of the body has arrived, or none will; never known of a chunked one."""
+        return self._ended or (self._length is not None and self._arrived >= self._length)
 
     def stop(self) -> None:
         """Stay with what is known by now, and leave the stream as it was."""
@@ -141,6 +149,11 @@ def _hung_up(connection: Any) -> bool:
             return bool(selector.select(0)) and _waiting(connection, 1) == 0
     except (OSError, ValueError):
         return True  # It is closed on our side.
+
+
+def has_left(connection: Any) -> bool:
+    """Whether a connection that can be read has come to its end; not known of TLS."""
+    return not hasattr(connection, "getpeercert") and _waiting(connection, 1) == 0
 
 
 def _waiting(connection: Any, at_most: int) -> int:

@@ -29,6 +29,7 @@ class Capability(enum.Enum):
     ERRORS = "see a request's unhandled error"
     RESPONSES = "know when a response is out"
     ENDING = "end the serving loop"
+    THREADS = "choose how requests are handled"
 
 
 class Outcome(enum.Enum):

@@ -23,19 +23,23 @@ _PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
 class Event(enum.Enum):
-    """What features can listen to. Each comes once for a request that has an error, from the request's thread."""
+    """What features can listen to, in the request's thread. Each comes once, for a request that has an error."""
 
     FAILED = "failed"  # its first error was noted; the response to it is yet to come
     # Before the response to the error, the server reads the client's bytes to their end.
     READING_ON = "reading on"
     RESPONSE_SENT = "response sent"  # the last byte of the body was written
     FINISHED = "finished"  # the server is done with the request
+    # These two come without an error too, and maybe more than once.
+    WRITTEN = "written"  # the framework wrote the last byte of the body
+    ONLY_WAITS = "only waits"  # after it, the server waits for what the client may still send
 
 
 Listener = Callable[["Request"], None]
 Dismissal = Callable[[BaseException], bool]
 
 _listeners: dict[Event, list[Listener]] = {event: [] for event in Event}
+_written = _listeners[Event.WRITTEN]  # To look an Event up takes long, and this is done for each request.
 # Rules of the frameworks: exceptions that they answer with a 4xx response, say.
 dismissals: list[Dismissal] = []
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
@@ -133,11 +137,28 @@ class Request:
 
     def sent(self) -> None:
         """Say that the last byte of the response was written."""
+        if _written:
+            self._emit(Event.WRITTEN)
         if self._meter is not None:
             self._meter.stop()  # What the client does from now on, such as to close, is no hang-up.
         if self.error is not None and not self._sent:
             self._sent = True
             self._emit(Event.RESPONSE_SENT)
+
+    def flush(self) -> None:
+        """Send what a writer of ours still keeps. Never raises."""
+        try:
+            self._handler.wfile.flush()
+        except Exception:
+            pass  # The client left, or closed; or this is a program's own handler, which has none.
+
+    def only_waits(self) -> None:
+        """Say that the server, after the response, waits for the rest of what the client sends."""
+        self._emit(Event.ONLY_WAITS)
+
+    def waits_for_body(self) -> bool:
+        """Whether a part of the request's body has not arrived yet."""
+        return self._meter is not None and not self._meter.is_complete()
 
     def reading_on(self) -> None:
         """Say that the server reads the client's bytes to their end before it answers the error."""

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from . import arming, features, integrations, process, requests, switches
+from . import threads as threads_module
 from .console import say
 from .patching import Capability, Outcome, Patch, ledger
 
@@ -23,6 +24,7 @@ _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
 _guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
 _told: set[str] = set()
 _announced: set[str] = set()
+_declined: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,23 @@ class Start:
     server: str
     role: process.Role
     forks: bool = False
+    threads: bool | None = None  # whether it would handle requests at once by itself, if that is known
+    one_by_one: str | None = None  # why it must not
 
 
-def starting(server: str, *, reloads: bool = False, forks: bool = False, obstacle: str | None = None) -> None:
+def starting(
+    server: str,
+    *,
+    reloads: bool = False,
+    forks: bool = False,
+    threads: bool | None = None,
+    one_by_one: str | None = None,
+    obstacle: str | None = None,
+) -> None:
     """Check, patch and announce, before ``server`` starts; called again in the same process it only checks.
 
-    ``obstacle`` says in what the server is not the one that the patches were made for.
+    ``threads`` and ``one_by_one`` are as in ``Start``; ``obstacle`` says in what the server is not the one
+    that the patches were made for.
     Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that a feature can't guard,
     and nothing else.
     """
@@ -48,7 +61,8 @@ def starting(server: str, *, reloads: bool = False, forks: bool = False, obstacl
         refuse(settings.problems)
     wanted = features.wanted(settings)
     try:
-        _start(Start(server, process.role(reloads), forks), settings, wanted, obstacle)
+        start = Start(server, process.role(reloads), forks, threads, one_by_one)
+        _start(start, settings, wanted, obstacle)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         refuse([feature.refusal(server, reason) for feature in wanted if feature.refuses])
@@ -64,10 +78,13 @@ def _start(
             ledger.await_module(patch)
     active = []
     for feature in wanted:
-        reason = obstacle or missing(feature, server) or feature.objection(start)
+        if feature.name in _declined:
+            continue  # A command was told why; this is the server that it makes.
+        reason = obstacle or missing(feature, server) or feature.objection(start, settings)
         if reason and feature.refuses:
             refuse([feature.refusal(server, reason)])
         elif reason:
+            _declined.add(feature.name)
             _say_once(f"{feature.name} has no effect on {server}: {reason}")
         else:
             feature.activate(settings)
@@ -78,7 +95,7 @@ def _start(
         for feature in active:
             if feature.name not in _announced:  # A command announces before the server that it makes.
                 _announced.add(feature.name)
-                say(feature.announcement(server, settings))
+                say(feature.announcement(start, settings))
 
 
 def missing(feature: features.Feature, server: str) -> str | None:
@@ -170,6 +187,7 @@ def guard(server: Any) -> None:
     server.handle_error = handle_error_without_us
     _guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))
+    ledger.record(threads_module.apply(server))
 
 
 def _let_go(server: Any) -> None:

@@ -34,6 +34,19 @@ def exit_code(text: str) -> int:
     return number
 
 
+# What DEVPATCH_THREADED may be, beside a number of threads.
+AT_ONCE = "at once"
+ONE_BY_ONE = "one by one"
+_THREADS = range(2, 1025)
+
+
+def concurrency(text: str) -> int | str:
+    """Read how requests are handled: a boolean, or a number of threads. Raises ValueError."""
+    if text.isascii() and text.isdigit() and len(text) <= 4 and int(text) in _THREADS:
+        return int(text)
+    return AT_ONCE if boolean(text) else ONE_BY_ONE
+
+
 BOOLEAN_VALUES = f"{', '.join((*_TRUE, *_FALSE[:-1]))} or {_FALSE[-1]}"
 
 
@@ -43,7 +56,7 @@ class Switch:
 
     name: str
     parse: Callable[[str], object]
-    default: object
+    default: bool | int | None
     allowed: str
     help: str
 
@@ -63,8 +76,17 @@ FAILFAST_EXIT_CODE = Switch(
     "a number from 1 to 255, but not 3, which reloaders take to mean reload",
     "the exit status of DEVPATCH_FAILFAST",
 )
+THREADED = Switch(
+    "DEVPATCH_THREADED",
+    concurrency,
+    None,
+    f"{BOOLEAN_VALUES}, or a number of threads from {_THREADS[0]} to {_THREADS[-1]}",
+    "handle requests at once, at most so many at once, or (0) one by one",
+)
 
-SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE)
+SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED)
+# Those that switch a feature on.
+FEATURES = (FAILFAST, THREADED)
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,12 @@ def markdown() -> str:
     """Return the table of switches as it stands in the README."""
     rows = ["| variable | values | unset | what it does |", "| --- | --- | --- | --- |"]
     for switch in SWITCHES:
-        default = "off" if switch.default is False else str(switch.default)
+        default = (
+            "off"
+            if switch.default is False
+            else "as the server does"
+            if switch.default is None
+            else str(switch.default)
+        )
         rows.append(f"| `{switch.name}` | {switch.allowed} | {default} | {switch.help} |")
     return "\n".join(rows)

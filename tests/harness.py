@@ -141,6 +141,10 @@ class DevServer:
 
         wait_for(is_empty, "the end of every process of the server", patience=5)
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C: the signal goes to the whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)

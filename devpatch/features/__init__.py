@@ -19,13 +19,13 @@ class Feature(Protocol):
     needs: frozenset[Capability]
     refuses: bool  # whether a server that lacks a need must not start
 
-    def objection(self, start: Start) -> str | None:
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """Return why it can't work on this start, beyond the patches."""
 
     def refusal(self, server: str, reason: str) -> str:
         """Return the line that says why the server does not start."""
 
-    def announcement(self, server: str, settings: switches.Settings) -> str:
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
         """Return the line that says that it is on."""
 
     def activate(self, settings: switches.Settings) -> None:
@@ -37,9 +37,9 @@ _active: list[Feature] = []
 
 def every() -> tuple[Feature, ...]:
     """Return all the features."""
-    from . import failfast
+    from . import failfast, threaded
 
-    return (failfast.feature(),)
+    return (failfast.feature(), threaded.feature())
 
 
 def wanted(settings: switches.Settings) -> list[Feature]:

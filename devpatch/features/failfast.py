@@ -34,7 +34,7 @@ class FailFast:
         self._witness = console.Witness()
         self._failed_at: dict[requests.Request, int] = {}
 
-    def objection(self, start: Start) -> str | None:
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
         if start.forks:
             return "a server that forks for each request can't be ended from one; use threads"
@@ -47,10 +47,10 @@ class FailFast:
             f"unset {self.switch.name} to run it unguarded"
         )
 
-    def announcement(self, server: str, settings: switches.Settings) -> str:
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         status = settings[switches.FAILFAST_EXIT_CODE]
-        return f"fail-fast is on for {server}: the first unhandled error stops it with exit status {status}"
+        return f"fail-fast is on for {start.server}: the first unhandled error stops it with exit status {status}"
 
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""

@@ -16,10 +16,12 @@ from ..patching import Patch
 from . import (
     django_autoreload,
     django_basehttp,
+    django_db,
     django_extensions_response,
     django_handlers,
     django_runserver,
     flask_signals,
+    socketserver_threads,
     werkzeug_debug,
     werkzeug_reloader,
     werkzeug_serving,
@@ -38,6 +40,7 @@ class Server:
 
 
 _DJANGO = (
+    socketserver_threads,
     wsgiref_server,
     wsgiref_handlers,
     django_basehttp,
@@ -45,9 +48,9 @@ _DJANGO = (
     django_autoreload,
     django_handlers,
 )
-_WERKZEUG = (werkzeug_serving, werkzeug_debug, werkzeug_reloader)
+_WERKZEUG = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
 # Whatever serves, the application may be any framework's. Their modules may never be imported.
-_APPLICATIONS = (django_handlers, werkzeug_debug, flask_signals)
+_APPLICATIONS = (django_handlers, django_db, werkzeug_debug, flask_signals)
 
 SERVERS = (
     Server("runserver", ("django",), _DJANGO),
@@ -60,7 +63,7 @@ SERVERS = (
     Server("run_simple", ("werkzeug",), _WERKZEUG),
     Server("app.run", ("flask",), (*_WERKZEUG, flask_signals)),
     Server("flask run", ("flask",), (*_WERKZEUG, flask_signals)),
-    Server("wsgiref", (), (wsgiref_server, wsgiref_handlers)),
+    Server("wsgiref", (), (socketserver_threads, wsgiref_server, wsgiref_handlers)),
 )
 
 

@@ -24,7 +24,15 @@ _WAY_TO_SERVER = ("handle", "run", "inner_run")
 def _observe_execute(wrapped: Callable[..., Any], command: Any, args: Any, options: dict[str, Any]) -> Any:
     # Only testserver passes a shutdown message; it always serves without the reloader.
     name = "testserver" if options.get("shutdown_message") else "runserver"
-    serving.starting(name, reloads=bool(options.get("use_reloader")), obstacle=_obstacle(command, options))
+    threads = bool(options.get("use_threading"))
+    serving.starting(
+        name,
+        reloads=bool(options.get("use_reloader")),
+        threads=threads,
+        # testserver asks for threads wherever its database can take them.
+        one_by_one=None if name == "runserver" or threads else "its database takes one connection",
+        obstacle=_obstacle(command, options),
+    )
     return wrapped(*args, **options)
 
 

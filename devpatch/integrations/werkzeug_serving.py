@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import selectors
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from .. import requests, serving
-from ..connections import frames
+from .. import requests, serving, threads
+from ..connections import frames, has_left
 from ..patching import Capability, Expect, Overlay, Wrap, ledger, overlaid
 from ..process import ending
 
@@ -41,6 +42,7 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         _NAMES.get(serving.caller(), "run_simple"),
         reloads=bool(call.get("use_reloader")),
         forks=_is_above_one(call.get("processes")),
+        threads=bool(call.get("threaded")),
     )
     _expects_server.set(True)
     return wrapped(*args, **kwargs)
@@ -51,8 +53,13 @@ def _is_above_one(processes: Any) -> bool:
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    expected = _expects_server.get()
+    if expected:
+        call = inspect.signature(wrapped).bind(*args, **kwargs)
+        call.arguments["threaded"] = threads.handles_at_once(bool(call.arguments.get("threaded")))
+        args, kwargs = call.args, call.kwargs
     server = wrapped(*args, **kwargs)
-    if _expects_server.get():
+    if expected:
         _expects_server.set(False)
         serving.guard(server)
         if serving.is_guarded(server):
@@ -125,8 +132,8 @@ _STEPS = {
 _PASSING_THROUGH = {"run_wsgi": _watch_run_wsgi}
 
 
-def _make_selectors(selectors: ModuleType) -> ModuleType:
-    """Return ``selectors`` with a DefaultSelector that tells that a response was written, or failed."""
+def _make_selectors(module: ModuleType) -> ModuleType:
+    """Return the module with a DefaultSelector that tells that a response was written, or failed."""
 
     def default_selector() -> Any:
         request = requests.current()
@@ -136,9 +143,25 @@ def _make_selectors(selectors: ModuleType) -> ModuleType:
                 request.sent()
             else:
                 _report_failed_response(request, error)
-        return selectors.DefaultSelector()
+            if threads.bound is not None:
+                return _Drain(request)
+        return module.DefaultSelector()
 
-    return overlaid(selectors, DefaultSelector=default_selector)
+    return overlaid(module, DefaultSelector=default_selector)
+
+
+class _Drain(selectors.DefaultSelector):
+    """Tells when the server is about to wait for more than the client has sent."""
+
+    def __init__(self, request: requests.Request) -> None:
+        super().__init__()
+        self._request = request
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(timeout)
+        if ready and not has_left(self._request.connection):
+            self._request.only_waits()
+        return ready
 
 
 def _report_failed_response(request: requests.Request, error: BaseException) -> None:
@@ -164,5 +187,6 @@ PATCHES = (
         _MODULE, "WSGIRequestHandler.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")
     ),
     Expect(_MODULE, "WSGIRequestHandler.finish", Capability.ERRORS, ("handler",)),
+    Expect(_MODULE, "make_server", Capability.THREADS, ("host", "port", "app", "threaded")),
     Overlay(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from .. import requests, serving
+from .. import requests, serving, threads
 from ..patching import Capability, Expect, Surround, ledger
 from ..process import ending
 
@@ -91,6 +91,8 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         request = requests.run_by(handler)
         if request is not None:
             request.sent()
+            if threads.bound is not None and request.waits_for_body():
+                request.only_waits()
         close(handler)
 
     return watched

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .. import serving
+from .. import serving, threads
 from ..patching import Capability, Wrap
 
 
@@ -19,8 +19,12 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
     if serving.take_claim():
         serving.guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
-        serving.starting("wsgiref", forks=_forks(server))
+        serving.starting(
+            "wsgiref", forks=_forks(server), threads=isinstance(server, socketserver.ThreadingMixIn)
+        )
         serving.guard(server)
+        if wrapped.__name__ == "handle_request":
+            threads.finish_before_exit()
     return wrapped(*args, **kwargs)
 
 

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from wsgiref.handlers import SimpleHandler
 
+import gauge
+
 if os.environ.get("SITE_EXIT_MARK"):
     atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
 
@@ -68,6 +70,8 @@ def application(environ, start_response):
     if path == "sleeping-error":
         time.sleep(0.5)
         raise ValueError("boom number " + environ["QUERY_STRING"])
+    if path == "sleeping-ok":
+        time.sleep(0.5)
     if path == "slow":
         time.sleep(30)
     if path == "upload":
@@ -79,6 +83,14 @@ def application(environ, start_response):
         raise ValueError("boom before the body is read")
     if path == "chunked":
         environ["wsgi.input"].read()
+    if path == "gauge":
+        query = dict(part.split("=") for part in environ["QUERY_STRING"].split("&"))
+        seen = gauge.measure(int(query["company"]), float(query["seconds"])).encode()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(seen)))])
+        return [seen]
+    if path == "status-304":
+        start_response("304 Not Modified", [])
+        return []
     if path == "status-500":
         start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
         return [b"on purpose"]
@@ -91,6 +103,10 @@ def application(environ, start_response):
         return failing(ConnectionResetError("the database went away in a stream"), b"first ")
     if path == "close":
         return Body(fails=True)
+    if path == "parts":
+        return gauge.parts()
+    if path == "large":
+        return [b"x" * 1_000_000]
     if path == "big":
         return (b"x" * 65536 for _ in range(2000))
     return [b"ok"]
@@ -137,6 +153,9 @@ def serve_with_wsgiref(port, modes):
     )
     handler_class = OwnHandler if "own-handler" in modes else WSGIRequestHandler
     with make_server("127.0.0.1", port, application, server_class, handler_class) as httpd:
+        if "once" in modes:
+            httpd.handle_request()
+            return
         if "handle_request" in modes:
             while True:
                 httpd.handle_request()

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+import gauge
 from bare_site import fail_on_a_socket_of_its_own
 from flask import Flask, Response, abort, request
 
@@ -65,6 +66,26 @@ def template():
 
 def boom():
     raise ValueError("boom in a template")
+
+
+@app.get("/gauge/")
+def measure():
+    return gauge.measure(int(request.args["company"]), float(request.args["seconds"]))
+
+
+@app.get("/parts/")
+def parts():
+    return Response(gauge.parts())
+
+
+@app.get("/large/")
+def large():
+    return b"x" * 1_000_000
+
+
+@app.get("/status-304/")
+def status_304():
+    return "", 304
 
 
 @app.get("/stream/")

@@ -19,6 +19,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from .middleware import Rescued
 
+sys.path.append("..")
+import gauge
+
 CUSTOM_500 = os.environ.get("SITE_CUSTOM_500")
 DONE_AFTER_RESPONSE = []
 
@@ -44,6 +47,22 @@ def template(request):
 class Boom:
     def __str__(self):
         raise ValueError("boom in a template")
+
+
+def measure(request):
+    return HttpResponse(gauge.measure(int(request.GET["company"]), float(request.GET["seconds"])))
+
+
+def parts(request):
+    return StreamingHttpResponse(gauge.parts())
+
+
+def large(request):
+    return HttpResponse(b"x" * 1_000_000)
+
+
+def status_304(request):
+    return HttpResponse(status=304)
 
 
 def stream(request):
@@ -77,7 +96,6 @@ def own_connection_error(request):
 
 
 def own_socket(request):
-    sys.path.append("..")
     from bare_site import fail_on_a_socket_of_its_own
 
     fail_on_a_socket_of_its_own()
@@ -214,6 +232,10 @@ VIEWS = {
     "big": big,
     "test-client": test_client,
     "slow": slow,
+    "gauge": measure,
+    "parts": parts,
+    "large": large,
+    "status-304": status_304,
     "async-slow": async_slow,
     "sleeping-error": sleeping_error,
 }

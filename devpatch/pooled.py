@@ -1,0 +1,209 @@
+"""A ``socketserver`` server whose connections are handled by a pool, whatever framework it belongs to.
+
+Its handlers write a response's headers and body in one go, without Nagle's delay, and leave their thread
+when the client of a kept connection has not asked for anything more yet; ``handle`` is called again when
+it has, which is what the handler would have done in its loop.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import socketserver
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .pool import Parking, Pool
+from .streams import FlushingReader, ResponseWriter
+
+# A worker waits this many seconds for the first byte of a connection; a client may connect in advance.
+FIRST_BYTE_LIMIT = 0.05
+# And this many for the next request of a kept connection, as long as no other waits for a thread.
+LINGER_LIMIT = 0.005
+
+
+class Parked(Exception):
+    """The handler has nothing to do until its client sends something."""
+
+
+class PooledHandler(socketserver.StreamRequestHandler):
+    """Comes before the server's own handler class."""
+
+    pooled: PooledServer
+    parked = False
+    _knows_of_data = False
+    _requests = 0
+    close_connection: bool
+
+    def setup(self) -> None:
+        """See socketserver.StreamRequestHandler.setup."""
+        super().setup()
+        self.pooled.visits[self.request].handler = self
+        try:
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        except OSError:
+            pass  # A Unix socket.
+        raw = getattr(self.rfile, "raw", None)
+        if self.wbufsize == 0 and type(raw) is socket.SocketIO:
+            writer = ResponseWriter(self.connection)
+            raw.__class__ = FlushingReader
+            raw.writer = writer  # type: ignore[attr-defined]
+            self.wfile = writer
+
+    def handle(self) -> None:
+        """Handle requests until the connection closes or the client lets us wait. Raises Parked."""
+        self.parked = False
+        self._leave_if_nothing_is_there()
+        self._knows_of_data = True
+        super().handle()
+
+    def handle_one_request(self) -> None:
+        """See http.server.BaseHTTPRequestHandler. Raises Parked."""
+        if not self._knows_of_data:
+            self._leave_if_nothing_is_there()
+        self._knows_of_data = False
+        self._requests += 1
+        super().handle_one_request()  # type: ignore[misc]
+        try:
+            self.wfile.flush()
+        except OSError:
+            self.close_connection = True
+
+    def _leave_if_nothing_is_there(self) -> None:
+        patience = LINGER_LIMIT if self._requests else FIRST_BYTE_LIMIT
+        if not self.pooled.is_worth_a_thread(self.connection, self.rfile, patience):
+            self.parked = True
+            raise Parked
+
+    def finish(self) -> None:
+        """See socketserver.StreamRequestHandler.finish."""
+        if not self.parked:
+            super().finish()
+
+
+class _Visit:
+    """A client's connection, from its acceptance to its end, parked or not."""
+
+    def __init__(self, pooled: PooledServer, request: Any, address: Any) -> None:
+        self.handler: PooledHandler | None = None
+        self._pooled = pooled
+        self._request = request
+        self._address = address
+
+    @property
+    def is_parked(self) -> bool:
+        return self.handler is not None and self.handler.parked
+
+    def begin(self) -> None:
+        # ThreadingMixIn's, or what overrides it: it handles, reports errors and closes.
+        try:
+            self._pooled.server.process_request_thread(self._request, self._address)
+        finally:
+            self._end_or_park()
+
+    def go_on(self) -> None:
+        server, handler = self._pooled.server, self.handler
+        assert handler is not None
+        try:
+            try:
+                handler.handle()
+            except Parked:
+                pass
+            finally:
+                handler.finish()
+        except Exception:
+            server.handle_error(self._request, self._address)
+        finally:
+            server.shutdown_request(self._request)
+            self._end_or_park()
+
+    def _end_or_park(self) -> None:
+        if self.is_parked:
+            self._pooled.parking.add(self._request, self.go_on)
+        else:
+            self._pooled.visits.pop(self._request, None)
+
+
+class PooledServer:
+    """What makes a server hand its connections to a pool; ``undo`` lets it be as it was."""
+
+    def __init__(self, server: Any, pool: Pool) -> None:
+        """Change ``server``, a ``socketserver.TCPServer``, before it accepts its first connection."""
+        self.server = server
+        self.pool = pool
+        self.parking = Parking(pool)
+        self.visits: dict[Any, _Visit] = {}
+        self._kind, self._handlers = type(server), server.RequestHandlerClass
+        if not isinstance(server, socketserver.ThreadingMixIn):
+            server.__class__ = type(self._kind.__name__, (socketserver.ThreadingMixIn, self._kind), {})
+        if _can_be_pooled(self._handlers):
+            server.RequestHandlerClass = type(
+                self._handlers.__name__, (PooledHandler, self._handlers), {"pooled": self}
+            )
+        server.finish_request = partial(self._finish_request, server.finish_request)
+        server.shutdown_request = partial(self._shutdown_request, server.shutdown_request)
+        server.process_request = self._process_request
+
+    def undo(self) -> None:
+        """Let the server be as it was; connections that are open go on."""
+        for name in ("finish_request", "shutdown_request", "process_request"):
+            vars(self.server).pop(name, None)
+        self.server.RequestHandlerClass = self._handlers
+        if type(self.server) is not self._kind:
+            self.server.__class__ = self._kind
+
+    def _process_request(self, request: Any, address: Any) -> None:
+        visit = self.visits[request] = _Visit(self, request, address)
+        self.pool.submit(visit.begin)
+
+    def _finish_request(self, finish: Callable[..., None], request: Any, address: Any) -> None:
+        try:
+            finish(request, address)
+        except Parked:
+            pass
+
+    def _shutdown_request(self, shutdown: Callable[..., None], request: Any) -> None:
+        visit = self.visits.get(request)
+        if visit is None or not visit.is_parked:
+            shutdown(request)
+
+    def is_worth_a_thread(self, connection: Any, rfile: Any, patience: float) -> bool:
+        """Whether the client has sent something, or does so within ``patience`` seconds, or has left."""
+        if hasattr(connection, "getpeercert"):
+            return True  # TLS: what the socket holds says little.
+        if _is_readable(connection, 0) or _is_buffered(connection, rfile):
+            return True
+        return not self.pool.has_waiting() and _is_readable(connection, patience)
+
+
+def _can_be_pooled(handlers: Any) -> bool:
+    return (
+        isinstance(handlers, type)
+        and issubclass(handlers, socketserver.StreamRequestHandler)
+        and handlers.rbufsize != 0
+    )
+
+
+def _is_readable(connection: Any, seconds: float) -> bool:
+    try:
+        if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
+            poller = select.poll()
+            poller.register(connection, select.POLLIN)
+            return bool(poller.poll(seconds * 1000))
+        return bool(select.select([connection], [], [], seconds)[0])
+    except (OSError, ValueError):
+        return True  # It is closed on our side.
+
+
+def _is_buffered(connection: Any, rfile: Any) -> bool:
+    """Whether part of a pipelined request was read along with the one before."""
+    timeout = connection.gettimeout()
+    try:
+        connection.settimeout(0)
+        try:
+            return bool(rfile.peek(1))
+        finally:
+            connection.settimeout(timeout)
+    except (OSError, ValueError):
+        return True

@@ -1,0 +1,61 @@
+"""A connection's two streams, so that a response's headers and body leave in one piece, and never too late."""
+
+from __future__ import annotations
+
+import io
+import socket
+from typing import Any
+
+_WRITE_LIMIT = 65536  # bytes; what is larger goes out as it comes
+
+
+class ResponseWriter(io.BufferedIOBase):
+    """A connection's ``wfile``, which sends when it is flushed, or when much has come together."""
+
+    def __init__(self, connection: Any) -> None:
+        """Write to the socket ``connection``."""
+        self._sock = connection
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        """See io.IOBase.writable."""
+        return True
+
+    def fileno(self) -> int:
+        """See io.IOBase.fileno."""
+        descriptor: int = self._sock.fileno()
+        return descriptor
+
+    def write(self, data: Any) -> int:
+        """Keep ``data``, or send it with what was kept if it is a lot. Raises OSError."""
+        size = memoryview(data).nbytes
+        if self._size + size < _WRITE_LIMIT:
+            self._parts.append(bytes(data))
+            self._size += size
+        else:
+            self.flush()
+            self._sock.sendall(data)
+        return size
+
+    def flush(self) -> None:
+        """Send what was kept. Raises OSError; it is gone then all the same."""
+        if self._parts:
+            data, self._parts, self._size = b"".join(self._parts), [], 0
+            self._sock.sendall(data)
+
+    def close(self) -> None:
+        """Let go of what could not be sent."""
+        self._parts = []
+        super().close()
+
+
+class FlushingReader(socket.SocketIO):
+    """The raw stream under ``rfile``: before it waits for the client, the client gets what was written."""
+
+    writer: ResponseWriter
+
+    def readinto(self, buffer: Any) -> int | None:
+        """See io.RawIOBase.readinto."""
+        self.writer.flush()
+        return super().readinto(buffer)

@@ -1,0 +1,259 @@
+"""DEVPATCH_THREADED, over every server in each of its modes."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from harness import read_response, wait_for
+from servers import BY_ID
+
+# testserver's in-memory database takes one connection; a loop around handle_request works all the same.
+at_once = pytest.mark.modes(choose=lambda mode: mode.server != "testserver")
+django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
+werkzeug_based = pytest.mark.modes(
+    choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
+)
+
+
+def measure(server, clients, company, seconds):
+    """Ask for /gauge/ at once; return the most requests that were seen together, threads, and the main thread's."""
+    path = f"/gauge/?company={company}&seconds={seconds}"
+    with ThreadPoolExecutor(clients) as executor:
+        answers = list(executor.map(lambda _: server.get(path), range(clients)))
+    assert [answer.status for answer in answers] == [200] * clients
+    seen = [re.sub(rb"\r\n.*|^[0-9a-f]+\r\n", b"", answer.body).split() for answer in answers]
+    return (
+        max(int(most) for most, _, _ in seen),
+        {thread for _, thread, _ in seen},
+        {main for _, _, main in seen},
+    )
+
+
+class TestValues:
+    @at_once
+    def test_unbounded(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        most, threads, main = measure(server, 8, company=8, seconds=20)
+        assert (most, len(threads), main) == (8, 8, {b"False"})
+        assert server.stderr.count("devpatch: threaded is on for") == 1
+
+    @at_once
+    def test_bounded(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        most, threads, main = measure(server, 8, company=2, seconds=0.2)
+        assert (most, main) == (2, {b"False"})
+        assert len(threads) == 2
+
+    def test_one_by_one(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="0")
+        most, threads, _main = measure(server, 6, company=2, seconds=0.1)
+        assert (most, len(threads)) == (1, 1)
+
+    def test_a_thread_takes_the_next_request(self, serve):
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_THREADED="1")
+        threads = [measure(server, 1, company=1, seconds=0.01)[1] for _ in range(5)]
+        assert len(set.union(*threads)) == 1
+
+    @pytest.mark.parametrize("value", ["-1", "1.5", "many", "99999999", "1025", "²"])
+    def test_a_bad_value(self, serve, value):
+        server = serve(BY_ID["wsgiref-serve_forever"], wait=False, DEVPATCH_THREADED=value)
+        assert server.exit_status() == 2
+        assert server.stderr.count("\n") == 1
+        assert "DEVPATCH_THREADED" in server.stderr and "from 2 to 1024" in server.stderr
+
+    def test_it_says_that_it_wins(self, serve):
+        if "runserver-nothreading" not in BY_ID:
+            pytest.skip("Django is not installed")
+        server = serve(BY_ID["runserver-nothreading"], DEVPATCH_THREADED="1")
+        assert "DEVPATCH_THREADED wins over the no threads of the command" in server.stderr
+
+    def test_testserver_stays_single_and_says_so(self, serve):
+        if "testserver-" not in BY_ID:
+            pytest.skip("Django is not installed")
+        server = serve(BY_ID["testserver-"], DEVPATCH_THREADED="1")
+        assert measure(server, 6, company=2, seconds=0.1)[0] == 1
+        assert server.stderr.count("threaded has no effect on testserver: its database takes one") == 1
+
+    def test_a_single_request_is_finished_before_the_program_ends(self, serve):
+        mode = BY_ID["wsgiref-serve_forever"]
+        once = type(mode)("wsgiref", "once", "bare", (*mode.arguments, "once"))
+        server = serve(once, wait=False, DEVPATCH_THREADED="1")
+        server.until_listening()
+        # That look was the one request, so the program has ended; now with a slow one.
+        server.exit_status()
+        server.start()
+        answer = wait_for(lambda: _try(server, "/sleeping-ok/"), "an answer")
+        assert answer.body == b"ok"
+        assert server.exit_status() == 0
+
+
+def _try(server, path):
+    try:
+        return server.get(path)
+    except OSError:
+        return None
+
+
+class TestKeptConnections:
+    @django_threads
+    def test_idle_clients_occupy_no_worker(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        kept = [server.send("/ok/") for _ in range(6)]
+        for connection in kept:
+            assert read_response(connection).status == 200
+        assert server.get("/ok/").status == 200
+        for connection in kept:
+            assert read_response(server.send("/ok/", connection=connection)).status == 200
+            connection.close()
+
+    @django_threads
+    def test_pipelined_requests_are_answered_in_order(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        paths = ["/ok/", "/404/", "/large/", "/ok/"]
+        with server.connect() as connection:
+            connection.sendall(b"".join(f"GET {p} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths))
+            connection.sendall(b"GET /status-500/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            text = receive(connection)
+        assert re.findall(rb"HTTP/1.1 (\d+)", text) == [b"200", b"404", b"200", b"200", b"500"]
+
+    @django_threads
+    def test_a_parked_connection_is_let_go(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        for _ in range(3):
+            kept = [server.send("/ok/") for _ in range(20)]
+            for connection in kept:
+                assert read_response(connection).status == 200
+            for number, connection in enumerate(kept):
+                if number % 2:  # Closed by a reset.
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                connection.close()
+        assert server.get("/ok/").status == 200
+        assert "Traceback" not in server.stderr
+
+    @pytest.mark.modes(choose=lambda mode: True)
+    def test_clients_that_say_nothing_occupy_no_worker(self, serve, mode):
+        if mode.server == "testserver":
+            pytest.skip("it has one thread")
+        server = serve(mode, DEVPATCH_THREADED="2")
+        silent = [server.connect() for _ in range(6)]
+        assert server.get("/ok/").status == 200
+        for connection in silent:
+            connection.close()
+
+
+class TestSlowClients:
+    @at_once
+    def test_half_sent_requests(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        clients = [server.connect() for _ in range(100)]
+        for client in clients:
+            client.sendall(b"POST /upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        assert server.get("/ok/").status == 200
+        for client in clients:
+            client.close()
+        assert server.get("/ok/").status == 200
+
+    @at_once
+    def test_unread_uploads_occupy_no_worker(self, serve, mode):
+        """The server waits for what is announced, or comes, and is not read by the application."""
+        server = serve(mode, DEVPATCH_THREADED="2")
+        stuck = [server.connect() for _ in range(4)]
+        for connection in stuck:
+            connection.sendall(b"POST /ok/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        assert server.get("/ok/").status == 200
+        for connection in stuck:
+            connection.close()
+        assert measure(server, 6, company=2, seconds=0.1)[0] <= 2
+
+
+REQUESTS = {
+    "get": b"GET /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "http-1.0": b"GET /ok/ HTTP/1.0\r\n\r\n",
+    "head": b"HEAD /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "large": b"GET /large/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "304": b"GET /status-304/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "upload": b"POST /upload/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+    "malformed": b"nonsense\r\n\r\n",
+    "error": b"GET /nowhere/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+}
+_DIFFERS = re.compile(rb"(?i)\r\nDate: [^\r]+")
+
+
+def receive(connection):
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    return data
+
+
+def ask(server, request):
+    with server.connect() as connection:
+        connection.sendall(request)
+        data = receive(connection)
+    return _DIFFERS.sub(b"", data).replace(str(server.port).encode(), b"PORT")
+
+
+class TestBytes:
+    @at_once
+    def test_they_are_the_stock_servers(self, serve, mode):
+        stock = serve(mode)
+        server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
+        for name, request in REQUESTS.items():
+            assert ask(server, request) == ask(stock, request), name
+
+    @at_once
+    def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        with server.send("/parts/", headers=["Connection: close"]) as connection:
+            data = b""
+            while b"second " not in data:
+                data += connection.recv(65536)
+            server.get("/gauge/?company=2&seconds=20")
+            assert b"third" in receive(connection)
+
+    @at_once
+    def test_continue_is_sent_before_the_body_is_awaited(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        with server.connect() as connection:
+            connection.sendall(
+                b"POST /upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+                b"Connection: close\r\n\r\n"
+            )
+            if mode.server != "wsgiref":  # HTTP/1.0
+                assert connection.recv(12) == b"HTTP/1.1 100"
+            connection.sendall(b"hello")
+            assert b" 200 OK" in receive(connection)
+
+
+class TestEnding:
+    @pytest.mark.parametrize("value", ["1", "2", "0"])
+    @at_once
+    def test_failfast(self, serve, mode, value):
+        server = serve(mode, DEVPATCH_THREADED=value, DEVPATCH_FAILFAST="1")
+        stuck = [server.send("/slow/") for _ in range(1 if value != "0" else 0)]
+        assert server.get("/view/").status == 500
+        assert server.exit_status() == 1
+        server.assert_nothing_left()
+        assert server.stderr.count("devpatch: fail-fast: GET") == 1
+        for connection in stuck:
+            connection.close()
+
+    @at_once
+    def test_ctrl_c(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        stuck = [server.send("/slow/") for _ in range(3)]
+        time.sleep(0.3)
+        started = time.monotonic()
+        server.interrupt()
+        server.exit_status()
+        server.assert_nothing_left()
+        assert time.monotonic() - started < 20  # a busy worker would hold it for 30 s
+        for connection in stuck:
+            connection.close()
