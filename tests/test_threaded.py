@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from harness import read_response, wait_for
@@ -257,3 +259,56 @@ class TestEnding:
         assert time.monotonic() - started < 20  # a busy worker would hold it for 30 s
         for connection in stuck:
             connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+class TestResources:
+    @pytest.mark.long
+    def test_an_idle_thread_closes_its_database_connection_and_ends(self, serve, tmp_path):
+        if "runserver-noreload" not in BY_ID:
+            pytest.skip("Django is not installed")
+        database = tmp_path / "database"
+        server = serve(BY_ID["runserver-noreload"], DEVPATCH_THREADED="1", SITE_DATABASE=str(database))
+        process = Path("/proc") / str(server.process.pid)
+        with ThreadPoolExecutor(5) as executor:
+            path = "/query/?company=5&seconds=20"
+            assert all(answer.status == 200 for answer in executor.map(server.get, [path] * 5))
+        assert connections_to(database, process) == 5  # CONN_MAX_AGE: they stay.
+        wait_for(lambda: connections_to(database, process) == 0, "the end of the connections")
+        wait_for(lambda: len(list((process / "task").iterdir())) <= 3, "the end of the threads")
+        assert server.get("/ok/").status == 200
+        assert "Traceback" not in server.stderr and "ResourceWarning" not in server.stderr
+
+    @pytest.mark.long
+    @pytest.mark.modes(
+        choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload", "flask-run-")
+    )
+    def test_500_half_sent_requests_leave_nothing_behind(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        process = Path("/proc") / str(server.process.pid)
+        before = resident(process)
+        clients = [server.connect() for _ in range(500)]
+        for client in clients:
+            client.sendall(b"GET /ok/ HTTP/1.1\r\nHost: x\r\nX-Half")
+        assert server.get("/ok/").status == 200
+        for client in clients:
+            client.close()
+        wait_for(lambda: len(list((process / "task").iterdir())) <= 4, "the end of the threads")
+        wait_for(lambda: resident(process) < before + 20, "the memory")
+        assert len(list((process / "fd").iterdir())) < 30
+        assert server.get("/ok/").status == 200
+
+
+def connections_to(database, process):
+    links = []
+    for descriptor in (process / "fd").iterdir():
+        try:
+            links.append(os.readlink(descriptor))
+        except OSError:
+            pass  # It was closed in the meantime.
+    return links.count(str(database))
+
+
+def resident(process):
+    """MiB."""
+    return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -52,15 +52,17 @@ class TestDjangoPrograms:
         assert result.stdout.strip().splitlines()[-1] == "False"
         assert "devpatch" not in result.stderr
 
-    def test_the_test_client_and_the_live_server(self, tmp_path):
+    @pytest.mark.parametrize("switch", ["DEVPATCH_FAILFAST", "DEVPATCH_THREADED"])
+    def test_the_test_client_and_the_live_server(self, tmp_path, switch):
         """
         1. A test case asks the test client and a live server for a page that fails, one of them bare.
-        2. With fail-fast on and off: the same responses, no report, and all the tests run.
+        2. With the switch on and off: the same responses, no report, and all the tests run; the live
+           server, which shares its database connections with the test, keeps its own threads.
         """
-        off, on = (manage("test", "live_tests", DEVPATCH_FAILFAST=value) for value in ("0", "1"))
+        off, on = (manage("test", "live_tests", **{switch: value}) for value in ("0", "1"))
         for result in (off, on):
             assert result.returncode == 0, result.stderr
-            assert "Ran 3 tests" in result.stderr
+            assert "Ran 4 tests" in result.stderr
             assert "devpatch" not in result.stderr.replace(str(DJANGO_SITE), "")
 
     @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])

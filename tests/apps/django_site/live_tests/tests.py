@@ -1,3 +1,4 @@
+import threading
 import urllib.error
 import urllib.request
 
@@ -23,3 +24,7 @@ class LiveTest(LiveServerTestCase):
                 except urllib.error.HTTPError as error:
                     found = error.code
                 self.assertEqual(found, status)
+
+    def test_its_threads_are_its_own(self):
+        urllib.request.urlopen(self.live_server_url + "/ok/")
+        self.assertFalse([thread for thread in threading.enumerate() if "devpatch" in thread.name])

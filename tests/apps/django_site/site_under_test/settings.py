@@ -34,7 +34,13 @@ if os.environ.get("SITE_RESCUE_ALL") == "1":
 TEMPLATES = [
     {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [BASE_DIR / "templates"]},
 ]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("SITE_DATABASE", ":memory:"),
+        "CONN_MAX_AGE": 60,
+    }
+}
 
 
 def _leave_mark(path):

@@ -12,6 +12,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
+from django.db import connection
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template import engines
@@ -51,6 +52,12 @@ class Boom:
 
 def measure(request):
     return HttpResponse(gauge.measure(int(request.GET["company"]), float(request.GET["seconds"])))
+
+
+def query(request):
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+    return measure(request)
 
 
 def parts(request):
@@ -233,6 +240,7 @@ VIEWS = {
     "test-client": test_client,
     "slow": slow,
     "gauge": measure,
+    "query": query,
     "parts": parts,
     "large": large,
     "status-304": status_304,
