@@ -11,6 +11,7 @@ import queue
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -76,10 +77,10 @@ class Pool:
             if self._waiting:
                 self._start(self._waiting.popleft())
 
-    def wait_until_done(self, seconds: float | None = None) -> bool:
-        """Return once no task is left, or False after ``seconds``."""
+    def wait_until_done(self) -> None:
+        """Return once no task is left."""
         with self._all_done:
-            return self._all_done.wait_for(lambda: not self._unfinished, seconds)
+            self._all_done.wait_for(lambda: not self._unfinished)
 
     def next_task(self, worker: _Worker) -> Task | None:
         """Return what ``worker`` is to do after its task; None if it is to end."""
@@ -180,10 +181,13 @@ class Parking:
                 self._submit(task)  # It is closed already, which the task will find.
 
     def _submit(self, task: Task) -> None:
-        try:
-            self._pool.submit(task)
-        except RuntimeError:
-            pass  # No thread is left in the system; the client will give up.
+        while True:
+            try:
+                self._pool.submit(task)
+            except RuntimeError:
+                time.sleep(0.1)  # No thread is left in the system; one will be.
+            else:
+                return
 
 
 _DONT_WAIT = (socket.MSG_DONTWAIT,) if hasattr(socket, "MSG_DONTWAIT") else ()

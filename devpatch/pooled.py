@@ -11,6 +11,7 @@ import select
 import socket
 import socketserver
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -23,8 +24,15 @@ FIRST_BYTE_LIMIT = 0.05
 LINGER_LIMIT = 0.005
 
 
-class Parked(Exception):
-    """The handler has nothing to do until its client sends something."""
+class Parked(BaseException):
+    """The handler leaves its thread until its client sends something, or others have had their turn.
+
+    Not an Exception, for a program's own handler may catch all of those.
+    """
+
+
+# The visit that this thread works on. A program may wrap a connection after it was accepted, for TLS say.
+_at_hand: ContextVar[_Visit] = ContextVar("devpatch_visit")
 
 
 class PooledHandler(socketserver.StreamRequestHandler):
@@ -32,14 +40,17 @@ class PooledHandler(socketserver.StreamRequestHandler):
 
     pooled: PooledServer
     parked = False
-    _knows_of_data = False
+    has_data = False  # whether the next request, or the end, is known to be there
+    _visit: _Visit | None = None
     _requests = 0
     close_connection: bool
 
     def setup(self) -> None:
         """See socketserver.StreamRequestHandler.setup."""
         super().setup()
-        self.pooled.visits[self.request].handler = self
+        self._visit = _at_hand.get(None)
+        if self._visit is not None:
+            self._visit.handler = self
         try:
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         except OSError:
@@ -54,15 +65,16 @@ class PooledHandler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         """Handle requests until the connection closes or the client lets us wait. Raises Parked."""
         self.parked = False
-        self._leave_if_nothing_is_there()
-        self._knows_of_data = True
+        if not self.has_data:
+            self._leave_if_nothing_is_there()
+        self.has_data = True
         super().handle()
 
     def handle_one_request(self) -> None:
         """See http.server.BaseHTTPRequestHandler. Raises Parked."""
-        if not self._knows_of_data:
+        if not self.has_data:
             self._leave_if_nothing_is_there()
-        self._knows_of_data = False
+        self.has_data = False
         self._requests += 1
         super().handle_one_request()  # type: ignore[misc]
         try:
@@ -71,10 +83,21 @@ class PooledHandler(socketserver.StreamRequestHandler):
             self.close_connection = True
 
     def _leave_if_nothing_is_there(self) -> None:
-        patience = LINGER_LIMIT if self._requests else FIRST_BYTE_LIMIT
-        if not self.pooled.is_worth_a_thread(self.connection, self.rfile, patience):
-            self.parked = True
-            raise Parked
+        connection, pool = self.connection, self.pooled.pool
+        # Of TLS, what the socket holds says little. A handler with a time limit closes when it is over.
+        if self._visit is None or hasattr(connection, "getpeercert") or connection.gettimeout() is not None:
+            return
+        others_wait = pool.has_waiting()
+        if _is_readable(connection, 0) or _is_buffered(connection, self.rfile):
+            if not (self._requests and others_wait):
+                return
+            self.has_data = True
+        elif not others_wait and _is_readable(
+            connection, LINGER_LIMIT if self._requests else FIRST_BYTE_LIMIT
+        ):
+            return
+        self.parked = True
+        raise Parked
 
     def finish(self) -> None:
         """See socketserver.StreamRequestHandler.finish."""
@@ -97,6 +120,7 @@ class _Visit:
 
     def begin(self) -> None:
         # ThreadingMixIn's, or what overrides it: it handles, reports errors and closes.
+        _at_hand.set(self)
         try:
             self._pooled.server.process_request_thread(self._request, self._address)
         finally:
@@ -105,6 +129,8 @@ class _Visit:
     def go_on(self) -> None:
         server, handler = self._pooled.server, self.handler
         assert handler is not None
+        _at_hand.set(self)
+        handler.has_data = True
         try:
             try:
                 handler.handle()
@@ -119,10 +145,13 @@ class _Visit:
             self._end_or_park()
 
     def _end_or_park(self) -> None:
-        if self.is_parked:
-            self._pooled.parking.add(self._request, self.go_on)
-        else:
+        handler = self.handler
+        if handler is None or not handler.parked:
             self._pooled.visits.pop(self._request, None)
+        elif handler.has_data:
+            self._pooled.pool.submit(self.go_on)
+        else:
+            self._pooled.parking.add(handler.connection, self.go_on)
 
 
 class PooledServer:
@@ -155,7 +184,11 @@ class PooledServer:
 
     def _process_request(self, request: Any, address: Any) -> None:
         visit = self.visits[request] = _Visit(self, request, address)
-        self.pool.submit(visit.begin)
+        try:
+            self.pool.submit(visit.begin)
+        except RuntimeError:
+            del self.visits[request]
+            raise
 
     def _finish_request(self, finish: Callable[..., None], request: Any, address: Any) -> None:
         try:
@@ -167,14 +200,6 @@ class PooledServer:
         visit = self.visits.get(request)
         if visit is None or not visit.is_parked:
             shutdown(request)
-
-    def is_worth_a_thread(self, connection: Any, rfile: Any, patience: float) -> bool:
-        """Whether the client has sent something, or does so within ``patience`` seconds, or has left."""
-        if hasattr(connection, "getpeercert"):
-            return True  # TLS: what the socket holds says little.
-        if _is_readable(connection, 0) or _is_buffered(connection, rfile):
-            return True
-        return not self.pool.has_waiting() and _is_readable(connection, patience)
 
 
 def _can_be_pooled(handlers: Any) -> bool:

@@ -30,7 +30,8 @@ class Event(enum.Enum):
     READING_ON = "reading on"
     RESPONSE_SENT = "response sent"  # the last byte of the body was written
     FINISHED = "finished"  # the server is done with the request
-    # These two come without an error too, and maybe more than once.
+    # These come without an error too, the last two maybe more than once.
+    BEGUN = "begun"  # the application is about to be called
     WRITTEN = "written"  # the framework wrote the last byte of the body
     ONLY_WAITS = "only waits"  # after it, the server waits for what the client may still send
 
@@ -39,7 +40,10 @@ Listener = Callable[["Request"], None]
 Dismissal = Callable[[BaseException], bool]
 
 _listeners: dict[Event, list[Listener]] = {event: [] for event in Event}
-_written = _listeners[Event.WRITTEN]  # To look an Event up takes long, and this is done for each request.
+_begun, _written = (
+    _listeners[Event.BEGUN],
+    _listeners[Event.WRITTEN],
+)  # To look an Event up takes long, and this is done for each request.
 # Rules of the frameworks: exceptions that they answer with a 4xx response, say.
 dismissals: list[Dismissal] = []
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
@@ -83,6 +87,8 @@ class Request:
         if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
             self._meter = connections.meter_for(environ, handler)
         _current.set(self)
+        if _begun:
+            self._emit(Event.BEGUN)
 
     @property
     def connection(self) -> Any:
@@ -145,12 +151,10 @@ class Request:
             self._sent = True
             self._emit(Event.RESPONSE_SENT)
 
-    def flush(self) -> None:
-        """Send what a writer of ours still keeps. Never raises."""
-        try:
-            self._handler.wfile.flush()
-        except Exception:
-            pass  # The client left, or closed; or this is a program's own handler, which has none.
+    @property
+    def writer(self) -> Any:
+        """What the response is written to; None where a program's own handler has no such thing."""
+        return getattr(self._handler, "wfile", None)
 
     def only_waits(self) -> None:
         """Say that the server, after the response, waits for the rest of what the client sends."""

@@ -10,27 +10,41 @@ _WRITE_LIMIT = 65536  # bytes; what is larger goes out as it comes
 
 
 class ResponseWriter(io.BufferedIOBase):
-    """A connection's ``wfile``, which sends when it is flushed, or when much has come together."""
+    """A connection's ``wfile``: between ``hold`` and ``release`` it sends when it is flushed, or when there is much.
+
+    Otherwise it sends at once, as the framework's own does: interim responses, a program's own handler.
+    """
 
     def __init__(self, connection: Any) -> None:
         """Write to the socket ``connection``."""
         self._sock = connection
         self._parts: list[bytes] = []
         self._size = 0
+        self._holds = False
+
+    def hold(self) -> None:
+        """Begin to keep what is written."""
+        self._holds = True
+
+    def release(self) -> None:
+        """Send what was kept, and keep nothing from now on. Raises OSError."""
+        self._holds = False
+        self.flush()
 
     def writable(self) -> bool:
         """See io.IOBase.writable."""
         return True
 
     def fileno(self) -> int:
-        """See io.IOBase.fileno."""
+        """See io.IOBase.fileno; whoever asks may write to it."""
+        self.flush()
         descriptor: int = self._sock.fileno()
         return descriptor
 
     def write(self, data: Any) -> int:
         """Keep ``data``, or send it with what was kept if it is a lot. Raises OSError."""
         size = memoryview(data).nbytes
-        if self._size + size < _WRITE_LIMIT:
+        if self._holds and self._size + size < _WRITE_LIMIT:
             self._parts.append(bytes(data))
             self._size += size
         else:

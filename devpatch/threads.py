@@ -5,16 +5,13 @@ Integrations ask ``handles_at_once`` before a server is made, and give it to ``a
 
 from __future__ import annotations
 
-import atexit
 import socketserver
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from .pool import Pool
 from .pooled import PooledServer
-from .process import ending
 
 bound: int | None = None  # at most so many requests at once; None: any number
 _at_once: bool | None = None  # None: as the server would do it by itself
@@ -53,16 +50,10 @@ def apply(server: Any) -> Callable[[], object]:
     return PooledServer(server, pool).undo
 
 
-def finish_before_exit() -> None:
-    """Let a normal exit wait for the requests at hand: for a program that does not serve for ever."""
-    atexit.register(_finish_up)
-
-
-def _finish_up() -> None:
-    interrupted = issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)
+def finish() -> None:
+    """Wait for the requests at hand, when a program has let its server come to an end and goes on."""
     for pool in _pools:
-        if not (interrupted or ending.requested):
-            pool.wait_until_done()
+        pool.wait_until_done()
 
 
 def stop_counting_this_thread() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from harness import DevServer, clean_environment, free_port
 from servers import MODES, Mode
@@ -34,6 +37,23 @@ def serve(tmp_path_factory):
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture
+def serve_copy(serve, tmp_path):
+    """Start a mode of a server in a copy of its project; gives the server and the application's source."""
+
+    def start(mode: Mode, **variables: str) -> tuple[DevServer, Path]:
+        project = tmp_path / "project"
+        shutil.copytree(mode.directory, project)
+        server = serve(mode, wait=False, **variables)
+        server.kill()
+        server.directory = project
+        server.start().until_ready()
+        sources = {"django": "site_under_test/views.py", "flask": "flask_site.py", "bare": "bare_site.py"}
+        return server, project / sources[mode.site]
+
+    return start
 
 
 def pytest_generate_tests(metafunc):

@@ -151,6 +151,14 @@ class DevServer:
         self.process.wait()
 
 
+def edit(server: DevServer, source: Path, old: str, new: str) -> None:
+    """Change a file and wait until the server has reloaded and answers again."""
+    time.sleep(1.1)  # Both reloaders compare modification times of a second's grain at worst.
+    source.write_text(source.read_text().replace(old, new))
+    wait_for(lambda: "reloading" in server.stderr + server.stdout, "a reload")
+    server.until_ready()
+
+
 def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
     data = b""
     while chunk := connection.recv(65536):

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from harness import PATIENCE, read_response, read_to_end
+from harness import PATIENCE, edit, read_response, read_to_end
 from servers import BY_ID
 
 ON = {"DEVPATCH_FAILFAST": "1"}
@@ -239,29 +239,14 @@ class TestANormalExit:
 @pytest.mark.long
 class TestReload:
     @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
-    def test_one_line_at_the_start_and_none_at_a_reload(self, serve, mode, tmp_path):
+    def test_one_line_at_the_start_and_none_at_a_reload(self, serve_copy, mode):
         """
         1. Start a reloading server in a copy of its project; it says that fail-fast is on.
         2. Edit a file; the worker starts again and says nothing.
         3. An error in the new worker stops both.
         """
-        import shutil
-
-        project = tmp_path / "project"
-        shutil.copytree(mode.directory, project)
-        server = serve(mode, wait=False, **ON)
-        server.kill()
-        server.directory = project
-        server.start().until_ready()
-        source = project / ("site_under_test/views.py" if mode.site == "django" else mode.arguments[0])
-        if mode.site == "flask":
-            source = project / "flask_site.py"
-        # Both reloaders compare modification times of a second's grain at worst.
-        time.sleep(1.1)
-        source.write_text(source.read_text().replace("boom in a view", "boom after the edit"))
-        deadline = time.monotonic() + PATIENCE
-        while "reloading" not in server.stderr + server.stdout and time.monotonic() < deadline:
-            time.sleep(0.05)
+        server, source = serve_copy(mode, **ON)
+        edit(server, source, "boom in a view", "boom after the edit")
         server.until_ready()
         assert server.stderr.count("fail-fast is on") == 1, server.stderr
         server.get("/view/")

@@ -35,6 +35,17 @@ def test_exit_codes(number):
         assert reading.problem
 
 
+@given(st.integers())
+def test_concurrency(number):
+    reading = switches.read({"DEVPATCH_THREADED": str(number)}).readings["DEVPATCH_THREADED"]
+    expected = {0: switches.ONE_BY_ONE, 1: switches.AT_ONCE}.get(number, number)
+    if 0 <= number <= 1024:
+        assert (reading.value, reading.problem) == (expected, None)
+    else:
+        assert reading.value is None
+        assert reading.problem
+
+
 @given(
     st.sampled_from(["1", "true", "yes", "on"]), st.sampled_from(["0", "false", "no", "off"]), st.booleans()
 )

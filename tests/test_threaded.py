@@ -8,14 +8,16 @@ import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import read_response, wait_for
+from harness import edit, read_response, wait_for
 from servers import BY_ID
 
-# testserver's in-memory database takes one connection; a loop around handle_request works all the same.
-at_once = pytest.mark.modes(choose=lambda mode: mode.server != "testserver")
+# testserver's in-memory database takes one connection, and handle_request() is done when it returns.
+single = lambda mode: mode.server == "testserver" or mode.mode == "handle_request"  # noqa: E731
+at_once = pytest.mark.modes(choose=lambda mode: not single(mode))
 django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
 werkzeug_based = pytest.mark.modes(
     choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
@@ -72,7 +74,7 @@ class TestValues:
         if "runserver-nothreading" not in BY_ID:
             pytest.skip("Django is not installed")
         server = serve(BY_ID["runserver-nothreading"], DEVPATCH_THREADED="1")
-        assert "DEVPATCH_THREADED wins over the no threads of the command" in server.stderr
+        assert "wins over the command, which would handle them one by one" in server.stderr
 
     def test_testserver_stays_single_and_says_so(self, serve):
         if "testserver-" not in BY_ID:
@@ -81,24 +83,37 @@ class TestValues:
         assert measure(server, 6, company=2, seconds=0.1)[0] == 1
         assert server.stderr.count("threaded has no effect on testserver: its database takes one") == 1
 
-    def test_a_single_request_is_finished_before_the_program_ends(self, serve):
+    def test_handle_request_stays_single_and_says_so(self, serve):
+        server = serve(BY_ID["wsgiref-handle_request"], DEVPATCH_THREADED="1")
+        assert measure(server, 6, company=2, seconds=0.1)[0] == 1
+        assert server.stderr.count("threaded has no effect on wsgiref: handle_request() returns") == 1
+
+    def test_a_request_is_finished_when_the_program_lets_its_server_end(self, serve):
         mode = BY_ID["wsgiref-serve_forever"]
-        once = type(mode)("wsgiref", "once", "bare", (*mode.arguments, "once"))
-        server = serve(once, wait=False, DEVPATCH_THREADED="1")
-        server.until_listening()
-        # That look was the one request, so the program has ended; now with a slow one.
-        server.exit_status()
-        server.start()
-        answer = wait_for(lambda: _try(server, "/sleeping-ok/"), "an answer")
-        assert answer.body == b"ok"
+        ending = replace(mode, arguments=(*mode.arguments, "ending"))
+        server = serve(ending, DEVPATCH_THREADED="1")
+        assert server.get("/shutdown/").body == b"ok"
         assert server.exit_status() == 0
+        assert "the program went on" in server.stdout
 
 
-def _try(server, path):
-    try:
-        return server.get(path)
-    except OSError:
-        return None
+class TestOwnHandlers:
+    """What programs do with their connections, beside the frameworks' own ways."""
+
+    @pytest.mark.parametrize("way", ["wraps-connection", "writes-itself"])
+    def test_it_works_as_it_did(self, serve, way):
+        mode = BY_ID["wsgiref-serve_forever"]
+        own = replace(mode, arguments=(*mode.arguments, way))
+        server = serve(own, DEVPATCH_THREADED="1")
+        assert server.get("/ok/").body == b"ok"
+        assert "Traceback" not in server.stderr
+
+    def test_a_time_limit(self, serve):
+        mode = BY_ID["wsgiref-serve_forever"]
+        own = replace(mode, arguments=(*mode.arguments, "time-limit"))
+        server = serve(own, DEVPATCH_THREADED="1")
+        with server.connect() as connection:
+            assert receive(connection) == b""
 
 
 class TestKeptConnections:
@@ -125,6 +140,18 @@ class TestKeptConnections:
         assert re.findall(rb"HTTP/1.1 (\d+)", text) == [b"200", b"404", b"200", b"200", b"500"]
 
     @django_threads
+    def test_a_pipeline_lets_others_have_their_turn(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="2")
+        pipelines = [server.connect() for _ in range(2)]
+        for connection in pipelines:
+            connection.sendall(b"GET /slow/?seconds=0.2 HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        started = time.monotonic()
+        assert server.get("/ok/").status == 200
+        assert time.monotonic() - started < 10  # 20 s for the two of them
+        for connection in pipelines:
+            connection.close()
+
+    @django_threads
     def test_a_parked_connection_is_let_go(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         for _ in range(3):
@@ -139,10 +166,8 @@ class TestKeptConnections:
         assert server.get("/ok/").status == 200
         assert "Traceback" not in server.stderr
 
-    @pytest.mark.modes(choose=lambda mode: True)
+    @at_once
     def test_clients_that_say_nothing_occupy_no_worker(self, serve, mode):
-        if mode.server == "testserver":
-            pytest.skip("it has one thread")
         server = serve(mode, DEVPATCH_THREADED="2")
         silent = [server.connect() for _ in range(6)]
         assert server.get("/ok/").status == 200
@@ -230,6 +255,7 @@ class TestBytes:
             )
             if mode.server != "wsgiref":  # HTTP/1.0
                 assert connection.recv(12) == b"HTTP/1.1 100"
+                assert connection.recv(65536).endswith(b"\r\n\r\n")
             connection.sendall(b"hello")
             assert b" 200 OK" in receive(connection)
 
@@ -244,6 +270,18 @@ class TestEnding:
         assert server.exit_status() == 1
         server.assert_nothing_left()
         assert server.stderr.count("devpatch: fail-fast: GET") == 1
+        for connection in stuck:
+            connection.close()
+
+    @pytest.mark.long
+    @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
+    def test_a_reload(self, serve_copy, mode):
+        server, source = serve_copy(mode, DEVPATCH_THREADED="2")
+        stuck = [server.send("/slow/") for _ in range(3)]
+        started = time.monotonic()
+        edit(server, source, "boom in a view", "boom after the edit")
+        assert time.monotonic() - started < 20
+        assert server.stderr.count("devpatch: threaded is on") == 1
         for connection in stuck:
             connection.close()
 

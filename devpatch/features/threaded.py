@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import requests, switches, threads
 from ..patching import Capability, ledger
+from ..streams import ResponseWriter
 from . import mark_active
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Threaded:
         line = f"{self.name} is on for {start.server}: {how}"
         if start.threads is None or start.threads == (value != switches.ONE_BY_ONE):
             return line
-        own = "threads" if start.threads else "no threads"
-        return f"{line}; {self.switch.name} wins over the {own} of the command"
+        own = "at once" if start.threads else "one by one"
+        return f"{line}; {self.switch.name} wins over the command, which would handle them {own}"
 
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""
@@ -57,8 +58,22 @@ class Threaded:
         value = settings[self.switch]
         at_once = value != switches.ONE_BY_ONE
         ledger.record(threads.choose(at_once, value if isinstance(value, int) else None))
-        ledger.record(requests.listen(requests.Event.WRITTEN, requests.Request.flush))
+        ledger.record(requests.listen(requests.Event.BEGUN, _hold))
+        ledger.record(requests.listen(requests.Event.WRITTEN, _release))
         ledger.record(requests.listen(requests.Event.ONLY_WAITS, _make_room))
+
+
+def _hold(request: requests.Request) -> None:
+    if isinstance(request.writer, ResponseWriter):
+        request.writer.hold()
+
+
+def _release(request: requests.Request) -> None:
+    if isinstance(request.writer, ResponseWriter):
+        try:
+            request.writer.release()
+        except (OSError, ValueError):
+            pass  # The client has left.
 
 
 def _make_room(request: requests.Request) -> None:

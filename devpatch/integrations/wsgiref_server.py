@@ -16,16 +16,22 @@ from ..patching import Capability, Wrap
 
 
 def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
+    waits = isinstance(server, socketserver.ThreadingMixIn) <= (not getattr(server, "daemon_threads", False))
     if serving.take_claim():
         serving.guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
+        # A program may use what its request has left behind, once handle_request has returned.
+        single = wrapped.__name__ == "handle_request"
         serving.starting(
-            "wsgiref", forks=_forks(server), threads=isinstance(server, socketserver.ThreadingMixIn)
+            "wsgiref",
+            forks=_forks(server),
+            one_by_one="handle_request() returns when the request was handled" if single else None,
         )
         serving.guard(server)
-        if wrapped.__name__ == "handle_request":
-            threads.finish_before_exit()
-    return wrapped(*args, **kwargs)
+    result = wrapped(*args, **kwargs)
+    if waits and serving.is_guarded(server):
+        threads.finish()  # Stock, it would have handled them itself, or waited in server_close().
+    return result
 
 
 def _forks(server: Any) -> bool:

@@ -5,14 +5,18 @@ import os
 import socket
 import socketserver
 import sys
+import threading
 import time
 from pathlib import Path
 from wsgiref.handlers import SimpleHandler
 
-import gauge
+from django_site.site_under_test import gauge
 
 if os.environ.get("SITE_EXIT_MARK"):
     atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
+
+
+servers = []
 
 
 class Body:
@@ -70,7 +74,8 @@ def application(environ, start_response):
     if path == "sleeping-error":
         time.sleep(0.5)
         raise ValueError("boom number " + environ["QUERY_STRING"])
-    if path == "sleeping-ok":
+    if path == "shutdown":
+        threading.Thread(target=servers[0].shutdown).start()
         time.sleep(0.5)
     if path == "slow":
         time.sleep(30)
@@ -148,14 +153,46 @@ def serve_with_wsgiref(port, modes):
             if self.parse_request():
                 SimpleHandler(self.rfile, self.wfile, sys.stderr, self.get_environ()).run(application)
 
+    class WrappingHandler(WSGIRequestHandler):
+        """As in recipes that begin TLS in the connection's thread."""
+
+        def setup(self):
+            self.request = self.request.dup()
+            super().setup()
+
+        def finish(self):
+            super().finish()
+            self.request.shutdown(socket.SHUT_WR)
+            self.request.close()
+
+    class WritingHandler(WSGIRequestHandler):
+        def handle(self):
+            self.raw_requestline = self.rfile.readline(65537)
+            if self.parse_request():
+                self.send_response(200)
+                self.end_headers()
+                self.connection.sendall(b"ok")
+
+    class LimitedHandler(WSGIRequestHandler):
+        timeout = 0.5
+
+        def handle(self):
+            try:
+                super().handle()
+            except TimeoutError:
+                pass
+
+    handler_class = {
+        "own-handler": OwnHandler,
+        "wraps-connection": WrappingHandler,
+        "writes-itself": WritingHandler,
+        "time-limit": LimitedHandler,
+    }.get(" ".join(modes[-1:]), WSGIRequestHandler)
     server_class = {"threaded": ThreadingServer, "forking": ForkingServer}.get(
         " ".join(modes[:1]), WSGIServer
     )
-    handler_class = OwnHandler if "own-handler" in modes else WSGIRequestHandler
     with make_server("127.0.0.1", port, application, server_class, handler_class) as httpd:
-        if "once" in modes:
-            httpd.handle_request()
-            return
+        servers.append(httpd)
         if "handle_request" in modes:
             while True:
                 httpd.handle_request()

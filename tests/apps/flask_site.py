@@ -5,8 +5,8 @@ import os
 import sys
 import time
 
-import gauge
 from bare_site import fail_on_a_socket_of_its_own
+from django_site.site_under_test import gauge
 from flask import Flask, Response, abort, request
 
 app = Flask(__name__)

@@ -18,10 +18,8 @@ from django.http.multipartparser import MultiPartParserError
 from django.template import engines
 from django.views.decorators.csrf import csrf_exempt
 
+from . import gauge
 from .middleware import Rescued
-
-sys.path.append("..")
-import gauge
 
 CUSTOM_500 = os.environ.get("SITE_CUSTOM_500")
 DONE_AFTER_RESPONSE = []
@@ -103,6 +101,7 @@ def own_connection_error(request):
 
 
 def own_socket(request):
+    sys.path.append("..")
     from bare_site import fail_on_a_socket_of_its_own
 
     fail_on_a_socket_of_its_own()
