@@ -10,6 +10,7 @@ import contextvars
 import queue
 import selectors
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -38,29 +39,26 @@ class Pool:
         self._unfinished = 0
 
     def submit(self, task: Task) -> None:
-        """Run ``task`` as soon as there is a thread for it; what it raises is lost.
+        """Run ``task`` as soon as there is a thread for it; what it raises is reported as a thread's.
 
         Raises RuntimeError if the system has no thread left and the pool has none either.
         """
         with self._lock:
-            self._unfinished += 1
             if self._idle:
                 self._idle.pop().box.put(task)
-            elif self.bound is None or self._threads < self.bound:
-                self._start(task)
-            else:
+            elif (self.bound is not None and self._threads >= self.bound) or not self._start(task):
                 self._waiting.append(task)
+            self._unfinished += 1
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: Task) -> bool:
         try:
             _Worker(self, task).start()
         except RuntimeError:
             if not self._threads:
-                self._unfinished -= 1
                 raise
-            self._waiting.append(task)
-        else:
-            self._threads += 1
+            return False  # The system has none left now; one of ours takes it later.
+        self._threads += 1
+        return True
 
     def has_waiting(self) -> bool:
         """Whether a task waits for a thread."""
@@ -69,13 +67,16 @@ class Pool:
     def stop_counting_this_thread(self) -> None:
         """In a task that will do nothing but wait from now on: let another one begin in its place."""
         worker = threading.current_thread()
-        if self.bound is None or not isinstance(worker, _Worker) or not worker.counts:
+        if self.bound is None or not isinstance(worker, _Worker):
+            return
+        if worker.pool is not self or not worker.counts:
             return
         with self._lock:
+            # This thread is there still, so a task for which none can be started is not lost.
+            if self._waiting and self._start(self._waiting[0]):
+                self._waiting.popleft()
             worker.counts = False
             self._threads -= 1
-            if self._waiting:
-                self._start(self._waiting.popleft())
 
     def wait_until_done(self) -> None:
         """Return once no task is left."""
@@ -113,7 +114,7 @@ class _Worker(threading.Thread):
         super().__init__(name="devpatch-worker", daemon=True)
         self.box: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self.counts = True
-        self._pool = pool
+        self.pool = pool
         self._task: Task | None = task
 
     def run(self) -> None:
@@ -121,10 +122,12 @@ class _Worker(threading.Thread):
             try:
                 # An empty context, as in a new thread: what one request sets, the next must not see.
                 contextvars.Context().run(self._task)
-            except BaseException:  # SystemExit too ends no more than the request, as in a stock server.
-                pass
+            except SystemExit:
+                pass  # It ends no more than the request, as in a thread of the stock server.
+            except BaseException:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self)))
             self._task = None  # It may hold much, and the next may be long in coming.
-            self._task = self._pool.next_task(self)
+            self._task = self.pool.next_task(self)
         for say_farewell in tuple(farewells):
             try:
                 say_farewell()

@@ -227,6 +227,13 @@ def ask(server, request):
     return _DIFFERS.sub(b"", data).replace(str(server.port).encode(), b"PORT")
 
 
+def log(server):
+    """The lines about requests, without their dates; those that asked whether it is up come first and vary."""
+    lines = [line for line in server.stderr.splitlines() if "HTTP/1." in line]
+    last = max((n for n, line in enumerate(lines) if '"GET /nowhere/' in line), default=0)
+    return [re.sub(r"\[[^]]*\d{4}[^]]*\]", "[date]", line) for line in lines[max(0, last - 3) :]]
+
+
 class TestBytes:
     @at_once
     def test_they_are_the_stock_servers(self, serve, mode):
@@ -234,6 +241,16 @@ class TestBytes:
         server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
         for name, request in REQUESTS.items():
             assert ask(server, request) == ask(stock, request), name
+
+    @at_once
+    def test_so_is_the_log(self, serve, mode):
+        stock = serve(mode)
+        server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
+        for name in ("get", "head", "upload", "error", "get"):
+            assert ask(server, REQUESTS[name])
+            assert ask(stock, REQUESTS[name])
+        wait_for(lambda: len(log(server)) >= len(log(stock)) >= 5, "the log")
+        assert log(server) == log(stock)
 
     @at_once
     def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):

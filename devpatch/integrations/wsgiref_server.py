@@ -16,7 +16,7 @@ from ..patching import Capability, Wrap
 
 
 def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
-    waits = isinstance(server, socketserver.ThreadingMixIn) <= (not getattr(server, "daemon_threads", False))
+    leaves_threads = isinstance(server, socketserver.ThreadingMixIn) and server.daemon_threads
     if serving.take_claim():
         serving.guard(server)
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
@@ -29,8 +29,8 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
         )
         serving.guard(server)
     result = wrapped(*args, **kwargs)
-    if waits and serving.is_guarded(server):
-        threads.finish()  # Stock, it would have handled them itself, or waited in server_close().
+    if not leaves_threads and serving.is_guarded(server):
+        threads.finish()  # Stock, it handles them itself, or waits for them in server_close().
     return result
 
 
