@@ -20,6 +20,7 @@ SERVER_MODULES = frozenset(
     {
         "django.core.management.commands.runserver",
         "django.core.servers.basehttp",
+        "django_extensions.management.commands.runserver_plus",
         "werkzeug.serving",
         "wsgiref.simple_server",
     }
@@ -61,6 +62,19 @@ def start() -> None:
     if os.environ.get("DEVPATCH_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
         return
     sys.meta_path.insert(0, Gate())
+    # Taken out of the environment, so that no process which this one starts takes itself for the worker.
+    worker_of = os.environ.pop("_DEVPATCH_WORKER", None)
+    if worker_of is not None:
+        _begin_worker(worker_of)
+
+
+def _begin_worker(described: str) -> None:
+    try:
+        from devpatch import worker
+
+        worker.begin(described)
+    except Exception as error:
+        _say(f"fail-safe: this worker can't report to its supervisor: {type(error).__name__}: {error}")
 
 
 def _say(message: str) -> None:

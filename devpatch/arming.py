@@ -15,7 +15,7 @@ from typing import Any
 from . import SERVER_MODULES, process, switches
 from .console import say
 
-# Where each server module starts a server; "Class.method" is replaced on the class.
+# Where a server module starts a server; "Class.method" is replaced on the class.
 _ENTRIES = {
     "django.core.management.commands.runserver": ("Command.execute",),
     "django.core.servers.basehttp": ("run",),
@@ -76,7 +76,7 @@ class _PlainHooks:
             def execute_and_replace(module: Any) -> None:
                 execute(module)
                 try:
-                    for entry in _ENTRIES[name]:
+                    for entry in _ENTRIES.get(name, ()):
                         replace_entry(name, entry, self._reason)
                 except Exception as error:
                     say(f"{self._reason}; {type(error).__name__}: {error}")

@@ -156,6 +156,18 @@ def has_left(connection: Any) -> bool:
     return not hasattr(connection, "getpeercert") and _waiting(connection, 1) == 0
 
 
+def is_readable(connection: Any, seconds: float) -> bool:
+    """Whether a connection has data, or has ended, within ``seconds``."""
+    try:
+        if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
+            poller = select.poll()
+            poller.register(connection, select.POLLIN)
+            return bool(poller.poll(seconds * 1000))
+        return bool(select.select([connection], [], [], seconds)[0])
+    except (OSError, ValueError):
+        return True  # It is closed on our side.
+
+
 def _waiting(connection: Any, at_most: int) -> int:
     """Return how many unread bytes, up to ``at_most``, wait in a connection that has data or has ended."""
     try:

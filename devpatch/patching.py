@@ -30,6 +30,7 @@ class Capability(enum.Enum):
     RESPONSES = "know when a response is out"
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
+    WORKERS = "start the reloader's workers, and know why they end"
 
 
 class Outcome(enum.Enum):

@@ -7,7 +7,6 @@ it has, which is what the handler would have done in its loop.
 
 from __future__ import annotations
 
-import select
 import socket
 import socketserver
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from .connections import is_readable
 from .pool import Parking, Pool
 from .streams import FlushingReader, ResponseWriter
 
@@ -88,11 +88,11 @@ class PooledHandler(socketserver.StreamRequestHandler):
         if self._visit is None or hasattr(connection, "getpeercert") or connection.gettimeout() is not None:
             return
         others_wait = pool.has_waiting()
-        if _is_readable(connection, 0) or _is_buffered(connection, self.rfile):
+        if is_readable(connection, 0) or _is_buffered(connection, self.rfile):
             if not (self._requests and others_wait):
                 return
             self.has_data = True
-        elif not others_wait and _is_readable(
+        elif not others_wait and is_readable(
             connection, LINGER_LIMIT if self._requests else FIRST_BYTE_LIMIT
         ):
             return
@@ -208,17 +208,6 @@ def _can_be_pooled(handlers: Any) -> bool:
         and issubclass(handlers, socketserver.StreamRequestHandler)
         and handlers.rbufsize != 0
     )
-
-
-def _is_readable(connection: Any, seconds: float) -> bool:
-    try:
-        if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
-            poller = select.poll()
-            poller.register(connection, select.POLLIN)
-            return bool(poller.poll(seconds * 1000))
-        return bool(select.select([connection], [], [], seconds)[0])
-    except (OSError, ValueError):
-        return True  # It is closed on our side.
 
 
 def _is_buffered(connection: Any, rfile: Any) -> bool:

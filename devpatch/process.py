@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import worker
+
 # The process is gone this many seconds after the request to end it, whatever holds it: the promise
 # is 2 s, and the rest is for the atexit handlers and the reloader's parent.
 HOLD_LIMIT = 1.7
@@ -141,6 +143,7 @@ class Ending:
             threading.Thread(target=self._watch, name="devpatch-exit-watchdog", daemon=True).start()
             self.requested = True
             self._requested.set()
+        worker.report(worker.Report.ENDED)
         for wake in self._wakers:
             wake()
         return True

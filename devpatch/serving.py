@@ -10,14 +10,16 @@ import os
 import socketserver
 import sys
 import threading
+import traceback
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import arming, features, integrations, process, requests, switches
+from . import arming, draining, features, integrations, process, requests, switches, worker
 from . import threads as threads_module
-from .console import say
+from .console import say, write
 from .patching import Capability, Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
@@ -134,6 +136,7 @@ def refuse(messages: list[str]) -> None:
         # Django serves from another thread when reloading; there SystemExit ends that thread alone.
         process.ending.request(process.ExitStatus.REFUSED, lambda: None)
         process.ending.settle()
+    worker.report(worker.Report.ENDED)
     raise SystemExit(int(process.ExitStatus.REFUSED))
 
 
@@ -188,6 +191,47 @@ def guard(server: Any) -> None:
     _guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))
     ledger.record(threads_module.apply(server))
+    draining.apply(server)
+
+
+def reloading() -> None:
+    """Before this worker ends for a reload: say so, and let requests come to their end."""
+    if threading.current_thread() is threading.main_thread():
+        worker.report(worker.Report.RELOADING)
+        draining.drain()
+
+
+def loading(main: Callable[..., Any]) -> Callable[..., None]:
+    """Return what a reloader's worker runs as its thread instead of ``main``, which loads and serves the code.
+
+    What ``main`` raises is reported and ends the worker: stock, it would wait with nobody serving.
+    """
+
+    def load(*args: Any, **kwargs: Any) -> None:
+        try:
+            main(*args, **kwargs)
+        except BaseException as error:
+            if not worker.failed(error):
+                raise  # It ends on purpose.
+            _show_as_thread_does(error)
+            end_broken_worker()
+
+    return load
+
+
+def _show_as_thread_does(error: BaseException) -> None:
+    if isinstance(error, SystemExit):  # Which a thread keeps to itself.
+        write("".join(traceback.format_exception(error)))
+        return
+    arguments = (type(error), error, error.__traceback__, threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(arguments))
+
+
+def end_broken_worker() -> None:
+    """End this worker, whose code could not be loaded; in the main thread by raising SystemExit."""
+    process.ending.request(process.ExitStatus.FAILED, lambda: None)
+    process.ending.settle()
+    process.ending.leave_if_requested()
 
 
 def _let_go(server: Any) -> None:

@@ -85,11 +85,19 @@ def _features() -> list[dict[str, Any]]:
         raise
     except BaseException as error:  # A broken wrapt may raise anything.
         reason = f"wrapt could not be used ({type(error).__name__}: {error})"
-        return [{"name": "every feature", "switch": None, "servers": {"every server": reason}}]
+        return [
+            {
+                "name": "every feature",
+                "switch": None,
+                "needs_reloader": False,
+                "servers": {"every server": reason},
+            }
+        ]
     return [
         {
             "name": feature.name,
             "switch": feature.switch.name,
+            "needs_reloader": feature.needs_reloader,
             "servers": {server.name: _why_not_available(feature, server) for server in integrations.SERVERS},
         }
         for feature in features.every()
@@ -103,6 +111,8 @@ def _why_not_available(feature: Any, server: Any) -> str | None:
     for distribution in server.distributions:
         if _version(distribution) is None:
             return f"{distribution} is not installed"
+    if feature.needs_reloader and not server.reloads:
+        return "it has no reloader"
     for patch in integrations.patches_for(server.name):
         # An application's framework that is not here needs no patch.
         is_here = importlib.util.find_spec(patch.target.partition(".")[0]) is not None
@@ -134,6 +144,8 @@ def render(found: dict[str, Any]) -> str:
             (server, f"not available: {reason}" if reason else "available")
             for server, reason in feature["servers"].items()
         )
+        if feature["needs_reloader"]:
+            lines.append("  It does nothing where the reloader is off (--noreload, debug off).")
     return "\n".join(lines)
 
 

@@ -83,10 +83,17 @@ THREADED = Switch(
     f"{BOOLEAN_VALUES}, or a number of threads from {_THREADS[0]} to {_THREADS[-1]}",
     "handle requests at once, at most so many at once, or (0) one by one",
 )
+FAILSAFE = Switch(
+    "DEVPATCH_FAILSAFE",
+    boolean,
+    False,
+    BOOLEAN_VALUES,
+    "keep the reloading server up when code is broken, and start it again on the next change",
+)
 
-SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED)
+SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE)
 # Those that switch a feature on.
-FEATURES = (FAILFAST, THREADED)
+FEATURES = (FAILFAST, THREADED, FAILSAFE)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Feature(Protocol):
     switch: switches.Switch
     needs: frozenset[Capability]
     refuses: bool  # whether a server that lacks a need must not start
+    needs_reloader: bool  # whether it has no effect on servers that have none
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """Return why it can't work on this start, beyond the patches."""
@@ -37,9 +38,9 @@ _active: list[Feature] = []
 
 def every() -> tuple[Feature, ...]:
     """Return all the features."""
-    from . import failfast, threaded
+    from . import failfast, failsafe, threaded
 
-    return (failfast.feature(), threaded.feature())
+    return (failfast.feature(), threaded.feature(), failsafe.feature())
 
 
 def wanted(settings: switches.Settings) -> list[Feature]:

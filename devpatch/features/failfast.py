@@ -27,6 +27,7 @@ class FailFast:
     needs = frozenset({Capability.START, Capability.ERRORS, Capability.RESPONSES, Capability.ENDING})
     # A guard that silently guards nothing is worse than none.
     refuses = True
+    needs_reloader = False
 
     def __init__(self) -> None:
         self._status = 1

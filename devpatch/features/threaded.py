@@ -23,6 +23,7 @@ class Threaded:
     switch = switches.THREADED
     needs = frozenset({Capability.START, Capability.THREADS})
     refuses = False
+    needs_reloader = False
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""

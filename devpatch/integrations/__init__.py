@@ -17,9 +17,11 @@ from . import (
     django_autoreload,
     django_basehttp,
     django_db,
+    django_extensions_command,
     django_extensions_response,
     django_handlers,
     django_runserver,
+    flask_cli,
     flask_signals,
     socketserver_threads,
     werkzeug_debug,
@@ -37,6 +39,7 @@ class Server:
     name: str
     distributions: tuple[str, ...]
     integrations: tuple[ModuleType, ...]
+    reloads: bool = True
 
 
 _DJANGO = (
@@ -54,16 +57,16 @@ _APPLICATIONS = (django_handlers, django_db, werkzeug_debug, flask_signals)
 
 SERVERS = (
     Server("runserver", ("django",), _DJANGO),
-    Server("testserver", ("django",), _DJANGO),
+    Server("testserver", ("django",), _DJANGO, reloads=False),
     Server(
         "runserver_plus",
         ("django", "django-extensions", "werkzeug"),
-        (*_WERKZEUG, django_handlers, django_extensions_response),
+        (*_WERKZEUG, django_handlers, django_extensions_command, django_extensions_response),
     ),
     Server("run_simple", ("werkzeug",), _WERKZEUG),
     Server("app.run", ("flask",), (*_WERKZEUG, flask_signals)),
-    Server("flask run", ("flask",), (*_WERKZEUG, flask_signals)),
-    Server("wsgiref", (), (socketserver_threads, wsgiref_server, wsgiref_handlers)),
+    Server("flask run", ("flask",), (*_WERKZEUG, flask_cli, flask_signals)),
+    Server("wsgiref", (), (socketserver_threads, wsgiref_server, wsgiref_handlers), reloads=False),
 )
 
 

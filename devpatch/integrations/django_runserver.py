@@ -20,8 +20,12 @@ _MODULE = "django.core.management.commands.runserver"
 # The methods that lead from the command to the server. An override may do more, but must come back.
 _WAY_TO_SERVER = ("handle", "run", "inner_run")
 
+command: Any = None  # the one that runs in this process
 
-def _observe_execute(wrapped: Callable[..., Any], command: Any, args: Any, options: dict[str, Any]) -> Any:
+
+def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, options: dict[str, Any]) -> Any:
+    global command
+    command = instance
     # Only testserver passes a shutdown message; it always serves without the reloader.
     name = "testserver" if options.get("shutdown_message") else "runserver"
     threads = bool(options.get("use_threading"))
@@ -31,7 +35,7 @@ def _observe_execute(wrapped: Callable[..., Any], command: Any, args: Any, optio
         threads=threads,
         # testserver asks for threads wherever its database can take them.
         one_by_one=None if name == "runserver" or threads else "its database takes one connection",
-        obstacle=_obstacle(command, options),
+        obstacle=_obstacle(instance, options),
     )
     return wrapped(*args, **options)
 

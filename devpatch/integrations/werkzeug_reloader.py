@@ -1,13 +1,20 @@
-"""werkzeug._reloader: the reloaders' loops, which hold the worker's main thread."""
+"""werkzeug._reloader: the reloaders' parent, which starts workers, and their loops in the worker's main thread."""
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..patching import Capability, Overlay, Wrap, overlaid
+from .. import serving, supervision, worker
+from ..patching import Capability, Expect, Overlay, Wrap, overlaid
 from ..process import ExitStatus, Leaving, ending
+from . import werkzeug_serving
+
+_MODULE = "werkzeug._reloader"
 
 
 def _make_time(time: ModuleType) -> ModuleType:
@@ -26,12 +33,51 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
         # To read the code of our own exit would count as its arrival.
         if not isinstance(error, Leaving) and error.code == ExitStatus.RELOAD:
             ending.leave_instead_of_reload()
+            serving.reloading()
         raise
 
 
-_MODULE = "werkzeug._reloader"
+def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    if not worker.is_supervised():
+        return wrapped(*args, **kwargs)
+    serve, *rest = args
+
+    def main() -> None:
+        worker.report(worker.Report.SERVING)  # By now the reloader has seen each file once.
+        serve()
+
+    return supervision.run_worker(wrapped, sys.modules[_MODULE], serving.loading(main), *rest, **kwargs)
+
+
+def _observe_restart(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
+    if not supervision.is_taken_over():
+        return wrapped(*args, **kwargs)
+    module: Any = sys.modules[_MODULE]
+    return supervision.run(
+        supervision.Session(
+            command=module._get_args_for_reloading(),
+            environ={**os.environ, "WERKZEUG_RUN_MAIN": "true"},
+            address=None,
+            listen=_listen,
+            before_start=lambda: module._log("info", f" * Restarting with {reloader.name}"),
+            tls=werkzeug_serving.tls_of_last_server,
+            extra_files=frozenset(reloader.extra_files),
+            exclude_patterns=frozenset(reloader.exclude_patterns),
+        )
+    )
+
+
+def _listen(address: supervision.Address | None) -> socket.socket:
+    # The one that run_simple has made, and that it hands to its worker.
+    return socket.socket(fileno=socket.dup(int(os.environ["WERKZEUG_SERVER_FD"])))
+
+
 PATCHES = (
     Overlay(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     Wrap(_MODULE, "ReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
     Wrap(_MODULE, "WatchdogReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
+    Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run_with_reloader, ("main_func",)),
+    Wrap(_MODULE, "ReloaderLoop.restart_with_reloader", Capability.WORKERS, _observe_restart, ("reloader",)),
+    Expect(_MODULE, "_get_args_for_reloading", Capability.WORKERS, ()),
+    Expect(_MODULE, "_log", Capability.WORKERS, ("type", "message")),
 )

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from .. import requests, serving, threads
+from .. import requests, serving, threads, worker
 from ..connections import frames, has_left
 from ..patching import Capability, Expect, Overlay, Wrap, ledger, overlaid
 from ..process import ending
@@ -28,6 +28,7 @@ _NAMES = {
 }
 # run_simple makes one server; a make_server that the program calls itself embeds one, and is left alone.
 _expects_server: ContextVar[bool] = ContextVar("devpatch_expects_server", default=False)
+tls_of_last_server: Any = None
 
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -44,7 +45,11 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         forks=_is_above_one(call.get("processes")),
         threads=bool(call.get("threaded")),
     )
+    if worker.has_failed():
+        serving.end_broken_worker()  # The application is a stand-in that raises for each request.
     _expects_server.set(True)
+    if not call.get("use_reloader"):
+        worker.report(worker.Report.SERVING)  # The code was changed so: nothing watches from now on.
     return wrapped(*args, **kwargs)
 
 
@@ -60,6 +65,8 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         args, kwargs = call.args, call.kwargs
     server = wrapped(*args, **kwargs)
     if expected:
+        global tls_of_last_server
+        tls_of_last_server = server.ssl_context
         _expects_server.set(False)
         serving.guard(server)
         if serving.is_guarded(server):

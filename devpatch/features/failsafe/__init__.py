@@ -1,0 +1,56 @@
+"""DEVPATCH_FAILSAFE: broken code never takes the reloading server down; the failure stands in for it.
+
+The reloader's parent becomes a supervisor (see there); a worker reports to it, and ends its requests
+before a reload. Without a reloader there is no parent, and so no effect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ... import draining, supervision, switches
+from ...patching import Capability, ledger
+from ...process import Role
+from .. import mark_active
+
+if TYPE_CHECKING:
+    from ...serving import Start
+
+
+class FailSafe:
+    """See the module."""
+
+    name = "fail-safe"
+    switch = switches.FAILSAFE
+    needs = frozenset({Capability.START, Capability.WORKERS})
+    refuses = False
+    needs_reloader = True
+
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
+        """See Feature.objection."""
+        return "it runs without a reloader" if start.role is Role.PLAIN else None
+
+    def refusal(self, server: str, reason: str) -> str:
+        """See Feature.refusal."""
+        return f"{self.name} has no effect on {server}: {reason}"
+
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.announcement."""
+        return f"{self.name} is on for {start.server}: broken code does not end it, the next change starts it again"
+
+    def activate(self, settings: switches.Settings) -> None:
+        """See Feature.activate."""
+        if not mark_active(self):
+            return
+        from . import supervisor
+
+        ledger.record(supervision.take_over(supervisor.run))
+        ledger.record(draining.begin())
+
+
+_the_one = FailSafe()
+
+
+def feature() -> FailSafe:
+    """Return the feature; there is one per process."""
+    return _the_one

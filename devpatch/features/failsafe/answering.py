@@ -1,0 +1,106 @@
+"""Answers every request with the failure, on the session's own socket, while no worker lives.
+
+One thread with an event loop, so that clients which send half a request, or read slowly, cost next to nothing.
+
+Limits: HTTP/1 only; each connection carries one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from .request import Request
+
+# What a request's head may be, in bytes, and the seconds that a client has to send it.
+_LONGEST_HEAD = 64 * 1024
+_HEAD_LIMIT = 10.0
+# After the response, what the client still sends is read for so many seconds: a close with unread bytes
+# resets the connection, and takes the end of the response with it.
+_DRAIN_LIMIT = 30.0
+_STOP_LIMIT = 5.0
+BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
+
+Respond = Callable[[Request], bytes]
+
+
+class Answering:
+    """Accepts connections between ``open`` and ``close``; those that are there at ``close`` still get their answer."""
+
+    def __init__(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self._listener = listener
+        self._tls = tls
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: asyncio.Server | None = None
+        self._respond: Respond | None = None
+
+    def open(self, respond: Respond) -> None:
+        """Begin to answer each request with the bytes that ``respond`` returns for it."""
+        self._respond = respond
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            # It would print a traceback for each client that speaks no TLS.
+            self._loop.set_exception_handler(lambda loop, context: None)
+            threading.Thread(target=self._loop.run_forever, name="devpatch-answering", daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    async def _open(self) -> None:
+        # Of a copy of the descriptor, for the server closes its own.
+        self._server = await asyncio.start_server(
+            self._serve, sock=self._listener.dup(), limit=_LONGEST_HEAD, ssl=self._tls, backlog=BACKLOG
+        )
+
+    def close(self) -> None:
+        """Stop accepting; what connects from now on waits for the next worker."""
+        if self._loop is None or self._server is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_LIMIT)
+        # The event loop needs it so; on some systems what a worker accepts would inherit it.
+        self._listener.setblocking(True)
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.TimeoutError, ssl.SSLError):
+            try:
+                await self._answer(reader, writer)
+            finally:
+                writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = Request.parse(await _read_head(reader))
+        if request is None or self._respond is None:
+            return  # It closed without a word, as browsers do with connections made in advance.
+        writer.write(self._respond(request))
+        await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+        await asyncio.wait_for(_read_on(reader), _DRAIN_LIMIT)
+
+
+async def _read_head(reader: asyncio.StreamReader) -> bytes:
+    """Return the bytes up to the empty line; fewer where the client stops before it, or sends no head at all."""
+    head = bytearray()
+
+    async def read() -> None:
+        while b"\r\n\r\n" not in head and b"\n\n" not in head and len(head) < _LONGEST_HEAD:
+            data = await reader.read(_LONGEST_HEAD)
+            if not data:
+                break
+            head.extend(data)
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), _HEAD_LIMIT)
+    return bytes(head)
+
+
+async def _read_on(reader: asyncio.StreamReader) -> None:
+    while await reader.read(_LONGEST_HEAD):
+        pass

@@ -1,0 +1,222 @@
+"""The supervisor: the reloader's parent, which owns the listening socket and outlives every broken worker.
+
+    start a worker ──► it serves ──► a file changes: it reloads ──► start the next
+         ▲                └──► it dies of the code ──┐
+         │                                           ▼
+         └──── a file changes, or Enter ◄── answer with the failure
+
+While no worker accepts connections they wait in the socket's backlog, so that none is refused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from ... import console
+from ...supervision import Session
+from ...worker import Report
+from .answering import BACKLOG, Answering
+from .request import Request
+from .terminal import Terminal
+from .watching import Picture, Restraint, Watcher, differences, is_source
+from .workers import INTERRUPT_LIMIT, Failure, Verdict, Worker, reap, script_of
+
+_TICK = 0.1  # seconds between two looks at a worker that loads
+# A worker that has reported its failure, or a change, ends by itself within these seconds, or is ended.
+_GRACE = 4.0
+# When a worker has begun to serve, its reloader takes so many seconds to see a change that came before.
+_HANDOVER = 2.5
+_QUIET = 0.1  # seconds without a further change before a start, for editors save in several steps
+_MOST_QUIET_LOOKS = 20
+
+
+def run(session: Session) -> int:
+    """Run ``session`` to its end and return the exit status of its last worker."""
+    return Supervisor(session).run()
+
+
+class Supervisor:
+    """One session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._terminal = Terminal()
+        self._restraint = Restraint()
+        script = script_of(session.command)
+        self._watcher = Watcher(
+            folders=[os.getcwd(), *([os.path.dirname(script)] if script else [])],
+            paths=[path for path in sys.path if path],
+            files=session.extra_files,
+            exclude_patterns=session.exclude_patterns,
+        )
+        self._home = Path(tempfile.mkdtemp(prefix="devpatch-"))
+        atexit.register(shutil.rmtree, self._home, ignore_errors=True)
+        self._before: Picture = {}
+        self._listen()
+
+    def _listen(self) -> None:
+        session = self._session
+        try:
+            self._listener = session.listen(session.address)
+        except Exception:
+            # No edit of code will mend that. The worker finds it out as well, and says it as it does today.
+            self._answering = None
+            self._descriptor = None
+            return
+        self._listener.listen(BACKLOG)
+        self._answering = Answering(self._listener, session.tls)
+        self._descriptor = None
+        if session.address is not None:
+            self._listener.set_inheritable(True)
+            self._descriptor = self._listener.fileno()
+
+    def run(self) -> int:
+        """See ``run``."""
+        try:
+            while True:
+                self._before = self._watcher.look()
+                self._session.before_start()
+                worker = Worker(self._session, self._descriptor, self._home)
+                try:
+                    verdict = self._attend(worker)
+                except KeyboardInterrupt:
+                    worker.wait(INTERRUPT_LIMIT)
+                    raise
+                finally:
+                    worker.stop()
+                    self._terminal.restore()
+                if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and self._answering is None):
+                    return worker.status
+                if verdict is Verdict.MOVED:
+                    self._move(worker.reports()[Report.MOVED]["address"])
+                elif verdict is Verdict.BROKEN:
+                    self._hold(worker)
+                worker.forget()
+        finally:
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def _attend(self, worker: Worker) -> Verdict:
+        """Wait until ``worker`` has ended, or end it where it can't go on; return what that means."""
+        failed_at: float | None = None
+        looked_at = time.monotonic()
+        while not worker.wait(_TICK):
+            reports = worker.reports()
+            if Report.SERVING in reports:
+                return self._hand_over(worker)
+            if reports:  # It is about to end, unless another thread holds it.
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at > _GRACE:
+                    return _end(worker)
+            elif time.monotonic() - looked_at > self._watcher.interval:
+                if changes := self._changes_in_start():
+                    self._tell_change(changes)
+                    worker.stop()
+                    return Verdict.RELOAD
+                looked_at = time.monotonic()
+        return worker.verdict()
+
+    def _hand_over(self, worker: Worker) -> Verdict:
+        """Leave the watching to the worker's own reloader; see to what changed before that watched."""
+        self._restraint.forget()
+        deadline = time.monotonic() + _HANDOVER
+        if not worker.wait(deadline - time.monotonic()):
+            missed = [name for name in self._changes_in_start() if is_source(name)]
+            if missed and not worker.wait(_HANDOVER):
+                self._tell_change(missed)
+                worker.stop()
+                return Verdict.RELOAD
+            worker.wait(None)
+        return worker.verdict()
+
+    def _changes_in_start(self) -> list[str]:
+        return self._restraint.in_start(differences(self._before, self._watcher.look()))
+
+    def _move(self, address: list[object]) -> None:
+        if self._answering is not None:
+            self._listener.close()
+        self._session.address = address
+        self._listen()
+
+    def _hold(self, worker: Worker) -> None:
+        """Answer with the worker's failure until a file changes or Enter is pressed."""
+        failure = worker.failure()
+        self._watcher.include(failure.files, failure.paths, self._before, worker.started_at)
+        if not failure.was_printed:
+            fault = worker.fault()
+            console.write(f"{fault}\n" if fault else "")
+            console.say(f"fail-safe: {failure.summary}")
+        changes = self._changes_in_start()
+        if not changes:
+            changes = self._wait(failure)
+        if changes:
+            self._let_settle()
+            self._tell_change(changes)
+
+    def _wait(self, failure: Failure) -> list[str]:
+        """Return the files that changed; none where Enter was pressed."""
+        assert self._answering is not None
+        self._before = self._watcher.look()
+        self._answering.open(lambda request: _answer(request, failure))
+        self._terminal.forget_input()
+        console.say(f"fail-safe: {self._what_it_waits_for()}")
+        try:
+            while not self._terminal.wait_for_enter(self._watcher.interval):
+                if os.getpid() == 1:
+                    reap()
+                picture = self._watcher.look()
+                changes = differences(self._before, picture)
+                self._before = picture
+                muted = set(self._restraint.muted)
+                if wanted := self._restraint.in_wait(changes):
+                    for name in self._restraint.muted - muted:
+                        console.say(
+                            f"fail-safe: {_shown(name)} changes all the time, and starts no more workers"
+                        )
+                    return wanted
+            self._restraint.forget()
+            return []
+        finally:
+            self._answering.close()
+
+    def _let_settle(self) -> None:
+        before = self._watcher.look()
+        for _ in range(_MOST_QUIET_LOOKS):
+            time.sleep(_QUIET)
+            after = self._watcher.look()
+            if after == before:
+                break
+            before = after
+
+    def _what_it_waits_for(self) -> str:
+        where = " and ".join(self._watcher.folders) or "the imported files"
+        enter = "Enter starts it again, " if self._terminal else ""
+        return f"waiting for a change in {where}; {enter}Ctrl-C quits"
+
+    def _tell_change(self, changes: Sequence[str]) -> None:
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        console.say(f"fail-safe: {_shown(changes[0])}{more} changed, starting again")
+
+
+def _end(worker: Worker) -> Verdict:
+    worker.stop()
+    return worker.verdict()
+
+
+def _shown(name: str) -> str:
+    try:
+        relative = os.path.relpath(name)
+    except ValueError:  # another drive
+        return name
+    return name if relative.startswith(os.pardir) else relative
+
+
+def _answer(request: Request, failure: Failure) -> bytes:
+    return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, failure.text)

@@ -1,0 +1,178 @@
+"""What the files that a broken worker may be mended by look like, and which of them changed.
+
+A worker that serves has its framework's own reloader; this is for the time before that, and after it died.
+It looks rather than listens: a directory of 1,000 files takes some 3 ms, a look is taken some four times a
+second, and it needs nothing that has to be installed.
+
+Limits: symbolic links to directories are not followed. Beyond ``_MOST`` files the deepest are not seen.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+Stamp = tuple[int, ...] | None  # None: not there
+Picture = dict[str, Stamp]
+
+_MOST = 50_000
+_SKIPPED_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", "site-packages", "dist-packages"}
+    | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
+)
+# What interpreters and editors put beside the file that they are about.
+_SKIPPED_FILES = re.compile(
+    r".*\.py[co] | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*",
+    re.VERBOSE,
+)
+_SOURCE = (".py", ".pyi", ".pyx", ".pth")
+
+
+class Watcher:
+    """Takes pictures of the project's files, and of what else it was told of."""
+
+    def __init__(
+        self,
+        folders: Iterable[str],
+        paths: Iterable[str],
+        files: Iterable[str],
+        exclude_patterns: Collection[str],
+    ) -> None:
+        """Watch ``folders`` with all that is below them, the top level of ``paths``, and ``files``."""
+        # All that is in somebody's home directory, or on a disk, is no project.
+        projects = dict.fromkeys(map(os.path.abspath, folders))
+        self.folders = [path for path in projects if path not in _TOO_WIDE]
+        self._paths = set(map(os.path.abspath, (*paths, *projects)))
+        self._files = set(map(os.path.abspath, files))
+        self._exclude = exclude_patterns
+        self._took = 0.0
+
+    @property
+    def interval(self) -> float:
+        """How many seconds to leave between two looks: few, but so that most of the time is not spent looking."""
+        return max(0.2, 4 * self._took)
+
+    def look(self) -> Picture:
+        """Return what every file looks like now."""
+        started = time.perf_counter()
+        picture: Picture = {}
+        for path in self._paths:
+            _look_at_top_level(path, picture)
+        for folder in self.folders:
+            _look_below(folder, picture)
+        for file in self._files:
+            picture[file] = _stamp(file)
+        for pattern in self._exclude:
+            for name in fnmatch.filter(picture, pattern):
+                del picture[name]
+        self._took = time.perf_counter() - started
+        return picture
+
+    def include(self, files: Iterable[str], paths: Iterable[str], before: Picture, since: float) -> None:
+        """Watch ``files`` and the top level of ``paths`` from now on.
+
+        ``before`` gets what they looked like at the time ``since``, in seconds since the epoch: those that
+        were changed after it count as changed.
+        """
+        self._files.update(files)
+        self._paths.update(path for path in paths if os.path.isdir(path))
+        for name, stamp in self.look().items():
+            if name not in before:
+                is_newer = stamp is not None and stamp[0] > since * 1e9
+                before[name] = None if is_newer else stamp
+
+
+_TOO_WIDE = {str(Path.home()), os.path.abspath(os.sep)}
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _look_at_top_level(path: str, picture: Picture) -> None:
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    # Its time changes when Python puts a __pycache__ into it; it is another when it was put
+                    # there anew.
+                    if entry.name not in _SKIPPED_FOLDERS:
+                        picture[entry.path] = (0, 0, entry.inode())
+                elif not _SKIPPED_FILES.fullmatch(entry.name):
+                    picture[entry.path] = _stamp(entry.path)
+    except OSError:
+        picture[path] = _stamp(path)  # A zip file, or nothing yet.
+
+
+def _look_below(folder: str, picture: Picture) -> None:
+    todo = deque([folder])  # the nearest first, for there is an end to it
+    while todo and len(picture) < _MOST:
+        try:
+            with os.scandir(todo.popleft()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in _SKIPPED_FOLDERS and not _is_environment(entry.path):
+                            todo.append(entry.path)
+                    elif not _SKIPPED_FILES.fullmatch(entry.name):
+                        picture[entry.path] = _stamp(entry.path)
+        except OSError:
+            continue  # It has just gone, or is not ours to read.
+
+
+def _is_environment(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def differences(before: Picture, after: Picture) -> list[str]:
+    """Return the files that changed, appeared or disappeared; sources first."""
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return sorted(names, key=lambda name: (not is_source(name), name))
+
+
+def is_source(name: str) -> bool:
+    """Whether ``name`` is a file that Python reads when it loads code."""
+    return name.endswith(_SOURCE)
+
+
+class Restraint:
+    """Keeps files that programs write, a log say, from starting one worker after the other."""
+
+    BURST = 15.0  # seconds
+    MOST_IN_BURST = 3  # starts that one file may cause in that time, if it is no source
+    _MOST_IN_A_ROW = {True: 5, False: 1}  # starts in a row, each changed by the worker itself; by is_source
+
+    def __init__(self) -> None:
+        self._in_a_row: dict[str, int] = {}
+        self._bursts: dict[str, deque[float]] = {}
+        self.muted: set[str] = set()
+
+    def in_start(self, changes: list[str]) -> list[str]:
+        """Return which of the ``changes`` during a worker's start call for another one."""
+        self._in_a_row = {name: self._in_a_row.get(name, 0) + 1 for name in changes}
+        return [name for name in changes if self._in_a_row[name] <= self._MOST_IN_A_ROW[is_source(name)]]
+
+    def in_wait(self, changes: list[str]) -> list[str]:
+        """Return which of the ``changes`` while none runs call for a start."""
+        now = time.monotonic()
+        wanted = [name for name in changes if name not in self.muted]
+        for name in wanted:
+            if not is_source(name):
+                burst = self._bursts.setdefault(name, deque(maxlen=self.MOST_IN_BURST))
+                burst.append(now)
+                if len(burst) == self.MOST_IN_BURST and now - burst[0] < self.BURST:
+                    self.muted.add(name)
+        return wanted
+
+    def forget(self) -> None:
+        """Begin anew: the code is whole again, or somebody asked for a start."""
+        self._bursts.clear()
+        self.muted.clear()

@@ -1,0 +1,32 @@
+"""django_extensions.management.commands.runserver_plus: an application that it could not load.
+
+It prints the exception in one line and serves a stand-in that raises it for each request.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .. import worker
+from ..console import write
+from ..patching import Capability, Wrap
+
+
+def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: Any, kwargs: Any) -> Any:
+    error = args[0] if args else kwargs.get("exc")
+    if isinstance(error, BaseException) and worker.failed(error):
+        write("".join(traceback.format_exception(error)))
+    return wrapped(*args, **kwargs)
+
+
+ENTRY_PATCHES = (
+    Wrap(
+        "django_extensions.management.commands.runserver_plus",
+        "Command.get_error_handler",
+        Capability.WORKERS,
+        _observe_get_error_handler,
+        ("command", "exc"),
+    ),
+)

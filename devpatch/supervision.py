@@ -1,0 +1,83 @@
+"""The parent of a reloader's workers: what integrations know of it, for a feature that takes its place.
+
+Both frameworks start a worker, wait, and start the next one where its exit status says "reload". With a
+``takeover`` in place the integration hands it a ``Session`` instead.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from . import worker
+from .connections import frames
+from .patching import Undo
+from .process import ExitStatus, Leaving
+
+Address = list[Any]  # as an integration's own ``listen`` takes it, fit for JSON
+
+
+@dataclass
+class Session:
+    """What a reloader's parent does: which command it starts with which environment, and where it listens."""
+
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    address: Address | None  # None where the framework hands its socket to the worker
+    listen: Callable[[Address | None], socket.socket]  # may raise OSError
+    before_start: Callable[[], object] = lambda: None  # what the framework prints before each worker
+    tls: ssl.SSLContext | None = None
+    extra_files: frozenset[str] = field(default=frozenset())
+    exclude_patterns: frozenset[str] = field(default=frozenset())
+
+
+# Runs the session and returns the exit status of its last worker.
+_takeover: Callable[[Session], int] | None = None
+
+
+def take_over(run: Callable[[Session], int]) -> Undo:
+    """Have ``run`` called instead of a reloader's own loop over its workers; returns what undoes it."""
+    global _takeover
+    _takeover = run
+    return _give_back
+
+
+def _give_back() -> None:
+    global _takeover
+    _takeover = None
+
+
+def is_taken_over() -> bool:
+    """Whether sessions are run by a feature."""
+    return _takeover is not None
+
+
+def run(session: Session) -> int:
+    """Run ``session``; returns the status with which its process is to exit."""
+    assert _takeover is not None
+    return _takeover(session)
+
+
+def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **kwargs: Any) -> Any:
+    """Run the reloader's function of ``module`` that holds a worker's main thread; report how it comes to its end."""
+    try:
+        result = reloader(*args, **kwargs)
+    except SystemExit as error:
+        # To read the code of our own exit would count as its arrival.
+        if isinstance(error, Leaving) or (error.code != ExitStatus.RELOAD and _raised_in(error, module)):
+            worker.report(worker.Report.ENDED)
+        elif error.code != ExitStatus.RELOAD:
+            worker.failed(error)
+        raise
+    worker.report(worker.Report.ENDED)
+    return result
+
+
+def _raised_in(error: BaseException, module: ModuleType) -> bool:
+    """Whether the module's own code raised ``error``, as its handler of SIGTERM does."""
+    *_outer, innermost = frames(error.__traceback__)
+    return bool(innermost.f_globals.get("__name__") == module.__name__)

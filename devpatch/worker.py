@@ -1,0 +1,199 @@
+"""A worker of a fail-safe session: what it tells its supervisor, and the listening socket that it got from it.
+
+The supervisor names a folder, and the socket's descriptor, in the worker's environment. The reports are
+lines of JSON in a file there, which works on every platform and outlives the worker. What the worker
+writes to stderr is kept there too, its end at least, and the C-level traceback of a crash.
+
+Limits: it begins when Python reads its start-up files, so nothing but the standard library is imported, and
+that late. Text that is written to the descriptor of stderr and not through ``sys.stderr`` is not seen.
+"""
+
+from __future__ import annotations
+
+import atexit
+import enum
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+VARIABLE = "_DEVPATCH_WORKER"
+REPORTS, STDERR, FAULT = "reports", "stderr", "fault"
+_TAIL = 64 * 1024  # bytes of stderr kept at least
+
+
+class Report(enum.Enum):
+    """What a worker tells its supervisor."""
+
+    SERVING = "serving"  # the code is loaded, the reloader watches, the server accepts connections
+    FAILED = "failed"  # the code could not be loaded
+    RELOADING = "reloading"  # a file changed, and the worker ends for it
+    ENDED = "ended"  # it ends on purpose: the session is to end too
+    MOVED = "moved"  # the code now wants another address than the supervisor's socket has
+
+
+class _Self:
+    """This worker."""
+
+    def __init__(self, folder: str, listener: int | None, address: list[Any] | None) -> None:
+        self.folder = Path(folder)
+        self.listener = listener
+        self.address = address
+        self.verdict: Report | None = None  # why it ends; the first one counts
+        self.lock = threading.Lock()
+
+
+_self: _Self | None = None
+
+
+def begin(described: str) -> None:
+    """Begin to report; ``described`` is the text that ``describe`` made. Raises OSError, ValueError."""
+    global _self
+    import json
+
+    facts = json.loads(described)
+    _self = _Self(facts["folder"], facts["listener"], facts["address"])
+    if _self.listener is not None:
+        os.set_inheritable(_self.listener, False)  # A program that the code starts must not hold the port.
+    _keep_stderr(_self.folder / STDERR)
+    _catch_faults(_self.folder / FAULT)
+    _report_uncaught()
+
+
+def describe(folder: str, listener: int | None, address: list[Any] | None) -> str:
+    """Return what a worker has to know.
+
+    ``listener`` is the descriptor of the listening socket that the worker is to adopt, and ``address`` the
+    address that it was asked to listen at; both None where the framework hands the socket over by itself.
+    """
+    import json
+
+    return json.dumps({"folder": folder, "listener": listener, "address": address})
+
+
+def is_supervised() -> bool:
+    """Whether this process is a worker of a fail-safe session."""
+    return _self is not None
+
+
+def report(what: Report, **details: Any) -> bool:
+    """Tell the supervisor, if there is one; False where the worker said before why it ends. Never raises."""
+    me = _self
+    if me is None:
+        return False
+    with me.lock:
+        if what is not Report.SERVING:
+            if me.verdict is not None:
+                return False
+            me.verdict = what
+    try:
+        import json
+
+        line = json.dumps({"report": what.value, **details}) + "\n"
+        with open(me.folder / REPORTS, "ab", buffering=0) as file:
+            file.write(line.encode())
+    except Exception:
+        pass  # The supervisor is gone, and its folder with it.
+    return True
+
+
+def failed(error: BaseException) -> bool:
+    """Report that ``error`` kept the code from being loaded; False as for ``report``."""
+    if _self is None or _self.verdict is not None:
+        return False
+    from . import failures
+
+    return report(Report.FAILED, **failures.describe(error))
+
+
+def has_failed() -> bool:
+    """Whether this worker has reported that its code could not be loaded."""
+    return _self is not None and _self.verdict is Report.FAILED
+
+
+def moves_from(address: list[Any]) -> bool:
+    """Whether the code wants another ``address`` than the one that the supervisor listens at."""
+    return _self is not None and _self.listener is not None and _self.address != address
+
+
+def adopt() -> socket.socket | None:
+    """Return the supervisor's listening socket, once; None where there is none.
+
+    It is bound and listens, so ``bind`` and ``listen`` do nothing: Django's server would cut the backlog to 10.
+    """
+    if _self is None or _self.listener is None:
+        return None
+    descriptor, _self.listener = _self.listener, None
+    return _Adopted(fileno=descriptor)
+
+
+class _Adopted(socket.socket):
+    def bind(self, address: Any) -> None:
+        """See ``adopt``."""
+
+    def listen(self, backlog: int = 0) -> None:
+        """See ``adopt``."""
+
+
+def _keep_stderr(path: Path) -> None:
+    stream: Any = sys.stderr
+    if stream is None:
+        return
+    write = stream.write
+    file = open(path, "w+b", buffering=0)  # noqa: SIM115
+    lock = threading.Lock()
+
+    def keep(text: str) -> None:
+        with lock:
+            file.write(text[-_TAIL:].encode("utf-8", "backslashreplace"))
+            if file.tell() > 2 * _TAIL:
+                file.seek(-_TAIL, os.SEEK_END)
+                tail = file.read()
+                file.seek(0)
+                file.truncate()
+                file.write(tail)
+
+    def write_and_keep(text: str) -> Any:
+        try:
+            keep(text)
+        except Exception:
+            pass
+        return write(text)
+
+    try:
+        stream.write = write_and_keep
+    except AttributeError:
+        pass  # A stream of a kind that can't be watched.
+
+
+def _catch_faults(path: Path) -> None:
+    import faulthandler
+
+    if not faulthandler.is_enabled():
+        faulthandler.enable(open(path, "wb", buffering=0))  # noqa: SIM115
+
+
+def _report_uncaught() -> None:
+    """Report the exception that ends the main thread, a SyntaxError of the main script among them."""
+    show = sys.excepthook
+
+    def show_and_report(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        try:
+            show(kind, error, traceback)
+        finally:
+            if isinstance(error, Exception):
+                failed(error)
+
+    def report_last() -> None:
+        # The program may have put another hook in place; and other threads may outlive the main one.
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if isinstance(error, Exception):
+            failed(error)
+
+    sys.excepthook = show_and_report
+    atexit.register(report_last)
