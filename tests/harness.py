@@ -159,10 +159,16 @@ def edit(server: DevServer, source: Path, old: str, new: str) -> None:
     server.until_ready()
 
 
-def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
+def receive(connection: socket.socket) -> bytes:
+    """Read until the server closes."""
     data = b""
     while chunk := connection.recv(65536):
         data += chunk
+    return data
+
+
+def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
+    data = receive(connection)
     return parse(data, time.monotonic() - started)
 
 

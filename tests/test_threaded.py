@@ -12,16 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import edit, read_response, wait_for
+from harness import edit, read_response, receive, wait_for
 from servers import BY_ID
 
-# testserver's in-memory database takes one connection, and handle_request() is done when it returns.
-single = lambda mode: mode.server == "testserver" or mode.mode == "handle_request"  # noqa: E731
-at_once = pytest.mark.modes(choose=lambda mode: not single(mode))
+at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
 django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
-werkzeug_based = pytest.mark.modes(
-    choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
-)
 
 
 def measure(server, clients, company, seconds):
@@ -198,83 +193,6 @@ class TestSlowClients:
         for connection in stuck:
             connection.close()
         assert measure(server, 6, company=2, seconds=0.1)[0] <= 2
-
-
-REQUESTS = {
-    "get": b"GET /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    "http-1.0": b"GET /ok/ HTTP/1.0\r\n\r\n",
-    "head": b"HEAD /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    "large": b"GET /large/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    "304": b"GET /status-304/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    "upload": b"POST /upload/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
-    "malformed": b"nonsense\r\n\r\n",
-    "error": b"GET /nowhere/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-}
-_DIFFERS = re.compile(rb"(?i)\r\nDate: [^\r]+")
-
-
-def receive(connection):
-    data = b""
-    while chunk := connection.recv(65536):
-        data += chunk
-    return data
-
-
-def ask(server, request):
-    with server.connect() as connection:
-        connection.sendall(request)
-        data = receive(connection)
-    return _DIFFERS.sub(b"", data).replace(str(server.port).encode(), b"PORT")
-
-
-def log(server):
-    """The lines about requests, without their dates; those that asked whether it is up come first and vary."""
-    lines = [line for line in server.stderr.splitlines() if "HTTP/1." in line]
-    last = max((n for n, line in enumerate(lines) if '"GET /nowhere/' in line), default=0)
-    return [re.sub(r"\[[^]]*\d{4}[^]]*\]", "[date]", line) for line in lines[max(0, last - 3) :]]
-
-
-class TestBytes:
-    @at_once
-    def test_they_are_the_stock_servers(self, serve, mode):
-        stock = serve(mode)
-        server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
-        for name, request in REQUESTS.items():
-            assert ask(server, request) == ask(stock, request), name
-
-    @at_once
-    def test_so_is_the_log(self, serve, mode):
-        stock = serve(mode)
-        server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
-        for name in ("get", "head", "upload", "error", "get"):
-            assert ask(server, REQUESTS[name])
-            assert ask(stock, REQUESTS[name])
-        wait_for(lambda: len(log(server)) >= len(log(stock)) >= 5, "the log")
-        assert log(server) == log(stock)
-
-    @at_once
-    def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):
-        server = serve(mode, DEVPATCH_THREADED="1")
-        with server.send("/parts/", headers=["Connection: close"]) as connection:
-            data = b""
-            while b"second " not in data:
-                data += connection.recv(65536)
-            server.get("/gauge/?company=2&seconds=20")
-            assert b"third" in receive(connection)
-
-    @at_once
-    def test_continue_is_sent_before_the_body_is_awaited(self, serve, mode):
-        server = serve(mode, DEVPATCH_THREADED="1")
-        with server.connect() as connection:
-            connection.sendall(
-                b"POST /upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
-                b"Connection: close\r\n\r\n"
-            )
-            if mode.server != "wsgiref":  # HTTP/1.0
-                assert connection.recv(12) == b"HTTP/1.1 100"
-                assert connection.recv(65536).endswith(b"\r\n\r\n")
-            connection.sendall(b"hello")
-            assert b" 200 OK" in receive(connection)
 
 
 class TestEnding:
