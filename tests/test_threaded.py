@@ -66,11 +66,15 @@ class TestValues:
         assert server.stderr.count("\n") == 1
         assert "DEVPATCH_THREADED" in server.stderr and "from 2 to 1024" in server.stderr
 
-    def test_it_says_that_it_wins(self, serve):
-        if "runserver-nothreading" not in BY_ID:
-            pytest.skip("Django is not installed")
-        server = serve(BY_ID["runserver-nothreading"], DEVPATCH_THREADED="1")
-        assert "wins over the command, which would handle them one by one" in server.stderr
+    @pytest.mark.parametrize("value", ["0", "1"])
+    @at_once
+    def test_it_says_when_it_wins(self, serve, mode, value):
+        server = serve(mode, DEVPATCH_THREADED=value)
+        own = "at once" if "threaded" in mode.marks else "one by one"
+        # A program's own server is not asked beforehand what it would do.
+        wins = mode.server != "wsgiref" and own != ("one by one" if value == "0" else "at once")
+        assert server.stderr.count("wins over") == wins
+        assert server.stderr.count(f"wins over the command, which would handle them {own}") == wins
 
     def test_testserver_stays_single_and_says_so(self, serve):
         if "testserver-" not in BY_ID:
