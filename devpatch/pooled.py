@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from .pool import Parking, Pool
-from .streams import FlushingReader, ResponseWriter
+from .streams import ResponseWriter
 
 # A worker waits this many seconds for the first byte of a connection; a client may connect in advance.
 FIRST_BYTE_LIMIT = 0.05
@@ -55,12 +55,8 @@ class PooledHandler(socketserver.StreamRequestHandler):
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         except OSError:
             pass  # A Unix socket.
-        raw = getattr(self.rfile, "raw", None)
-        if self.wbufsize == 0 and type(raw) is socket.SocketIO:
-            writer = ResponseWriter(self.connection)
-            raw.__class__ = FlushingReader
-            raw.writer = writer  # type: ignore[attr-defined]
-            self.wfile = writer
+        if type(self.wfile) is socketserver._SocketWriter:  # type: ignore[attr-defined]
+            self.wfile = ResponseWriter(self.connection)
 
     def handle(self) -> None:
         """Handle requests until the connection closes or the client lets us wait. Raises Parked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from harness import receive, wait_for
+from harness import receive, receive_until, wait_for
 
 at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
 
@@ -77,3 +77,12 @@ class TestBytes:
                 assert connection.recv(65536).endswith(b"\r\n\r\n")
             connection.sendall(b"hello")
             assert b" 200 OK" in receive(connection)
+
+    @at_once
+    def test_a_part_leaves_before_the_application_reads_on(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        headers = ["Content-Length: 6", "Connection: close"]
+        with server.send("/talk/", "POST", headers=headers) as connection:
+            receive_until(connection, lambda data: b"first" in data)
+            connection.sendall(b"second")
+            assert b"second" in receive(connection)
