@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from harness import receive, receive_until, wait_for
+from harness import HALF, HALF_SENT, read_response, receive, receive_until, wait_for
 
 at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
+drains = pytest.mark.modes(choose=lambda mode: mode.reads_on and not mode.stays_single)
+django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
 
 REQUESTS = {
     "get": b"GET /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -77,6 +79,32 @@ class TestBytes:
                 assert connection.recv(65536).endswith(b"\r\n\r\n")
             connection.sendall(b"hello")
             assert b" 200 OK" in receive(connection)
+
+    @django_threads
+    def test_so_it_is_on_a_kept_connection(self, serve, mode):
+        """The response before it has to be over, also for what keeps a response's parts together."""
+        server = serve(mode, DEVPATCH_THREADED="1")
+        with server.send("/ok/") as connection:
+            assert read_response(connection).status == 200
+            headers = ["Content-Length: 5", "Expect: 100-continue"]
+            server.send("/upload/", "POST", headers=headers, connection=connection)
+            receive_until(connection, lambda data: data == b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.sendall(b"hello")
+            assert read_response(connection).body == b"5"
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @drains
+    def test_the_end_leaves_before_the_rest_of_the_request_is_awaited(self, serve, mode, method):
+        server = serve(mode, DEVPATCH_THREADED="1")
+        ends = (b"\r\n\r\n",) if method == "HEAD" else (b"\r\n\r\nok", b"\r\nok\r\n0\r\n\r\n")
+        with server.send("/ok/", method, body=HALF, headers=[HALF_SENT]) as connection:
+            receive_until(connection, lambda data: any(end in data for end in ends))
+
+    @at_once
+    def test_failfast_lets_a_head_be_answered(self, serve, mode):
+        server = serve(mode, DEVPATCH_THREADED="1", DEVPATCH_FAILFAST="1")
+        assert server.get("/view/", method="HEAD").status == 500
+        assert server.exit_status() == 1
 
     @at_once
     def test_a_part_leaves_before_the_application_reads_on(self, serve, mode):
