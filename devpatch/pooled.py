@@ -43,7 +43,6 @@ class PooledHandler(socketserver.StreamRequestHandler):
     has_data = False  # whether the next request, or the end, is known to be there
     _visit: _Visit | None = None
     _requests = 0
-    close_connection: bool
 
     def setup(self) -> None:
         """See socketserver.StreamRequestHandler.setup."""
@@ -73,10 +72,6 @@ class PooledHandler(socketserver.StreamRequestHandler):
         self.has_data = False
         self._requests += 1
         super().handle_one_request()  # type: ignore[misc]
-        try:
-            self.wfile.flush()
-        except OSError:
-            self.close_connection = True
 
     def _leave_if_nothing_is_there(self) -> None:
         connection, pool = self.connection, self.pooled.pool
