@@ -76,4 +76,5 @@ def oldest_wrapt(session):
 def watchdog(session):
     """The reloader that watchdog brings: the contract, without edits of files."""
     install(session, "5.2", "3.1", "3.1", "4.1", "watchdog")
-    pytest(session, "--short", "tests/test_failfast_contract.py", "tests/test_threaded.py", *session.posargs)
+    suites = ("tests/test_failfast_contract.py", "tests/test_threaded.py", "tests/test_threaded_bytes.py")
+    pytest(session, "--short", *suites, *session.posargs)

@@ -151,12 +151,13 @@ class Parking:
             if self._waker is None:
                 bell, self._waker = socket.socketpair()
                 bell.setblocking(False)
+                self._waker.setblocking(False)
                 thread = threading.Thread(
                     target=self._watch, args=(bell,), name="devpatch-parking", daemon=True
                 )
                 thread.start()
         try:
-            self._waker.send(b"!", *_DONT_WAIT)
+            self._waker.send(b"!")
         except BlockingIOError:
             pass  # It has been woken often enough.
 
@@ -191,6 +192,3 @@ class Parking:
                 time.sleep(0.1)  # No thread is left in the system; one will be.
             else:
                 return
-
-
-_DONT_WAIT = (socket.MSG_DONTWAIT,) if hasattr(socket, "MSG_DONTWAIT") else ()

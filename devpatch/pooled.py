@@ -16,7 +16,7 @@ from typing import Any
 
 from .connections import is_readable
 from .pool import Parking, Pool
-from .streams import FlushingReader, ResponseWriter
+from .streams import ResponseWriter
 
 # A worker waits this many seconds for the first byte of a connection; a client may connect in advance.
 FIRST_BYTE_LIMIT = 0.05
@@ -43,7 +43,6 @@ class PooledHandler(socketserver.StreamRequestHandler):
     has_data = False  # whether the next request, or the end, is known to be there
     _visit: _Visit | None = None
     _requests = 0
-    close_connection: bool
 
     def setup(self) -> None:
         """See socketserver.StreamRequestHandler.setup."""
@@ -55,12 +54,8 @@ class PooledHandler(socketserver.StreamRequestHandler):
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         except OSError:
             pass  # A Unix socket.
-        raw = getattr(self.rfile, "raw", None)
-        if self.wbufsize == 0 and type(raw) is socket.SocketIO:
-            writer = ResponseWriter(self.connection)
-            raw.__class__ = FlushingReader
-            raw.writer = writer  # type: ignore[attr-defined]
-            self.wfile = writer
+        if type(self.wfile) is socketserver._SocketWriter:  # type: ignore[attr-defined]
+            self.wfile = ResponseWriter(self.connection)
 
     def handle(self) -> None:
         """Handle requests until the connection closes or the client lets us wait. Raises Parked."""
@@ -77,10 +72,6 @@ class PooledHandler(socketserver.StreamRequestHandler):
         self.has_data = False
         self._requests += 1
         super().handle_one_request()  # type: ignore[misc]
-        try:
-            self.wfile.flush()
-        except OSError:
-            self.close_connection = True
 
     def _leave_if_nothing_is_there(self) -> None:
         connection, pool = self.connection, self.pooled.pool

@@ -1,9 +1,8 @@
-"""A connection's two streams, so that a response's headers and body leave in one piece, and never too late."""
+"""What a connection's responses are written to, so that their headers and body leave in one piece."""
 
 from __future__ import annotations
 
 import io
-import socket
 from typing import Any
 
 _WRITE_LIMIT = 65536  # bytes; what is larger goes out as it comes
@@ -13,6 +12,7 @@ class ResponseWriter(io.BufferedIOBase):
     """A connection's ``wfile``: between ``hold`` and ``release`` it sends when it is flushed, or when there is much.
 
     Otherwise it sends at once, as the framework's own does: interim responses, a program's own handler.
+    Frameworks flush each part of a body, so nothing is kept while the application reads or waits for the next.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -62,14 +62,3 @@ class ResponseWriter(io.BufferedIOBase):
         """Let go of what could not be sent."""
         self._parts = []
         super().close()
-
-
-class FlushingReader(socket.SocketIO):
-    """The raw stream under ``rfile``: before it waits for the client, the client gets what was written."""
-
-    writer: ResponseWriter
-
-    def readinto(self, buffer: Any) -> int | None:
-        """See io.RawIOBase.readinto."""
-        self.writer.flush()
-        return super().readinto(buffer)

@@ -14,6 +14,9 @@ from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
 PATIENCE = 40.0  # seconds to wait for a condition; generous, for machines are busy
+# Half of a request's body, and more than a server's buffer takes along with the headers: a part stays in the socket.
+HALF = b"x" * 20_000
+HALF_SENT = f"Content-Length: {2 * len(HALF)}"
 
 
 def free_port() -> int:
@@ -159,10 +162,26 @@ def edit(server: DevServer, source: Path, old: str, new: str) -> None:
     server.until_ready()
 
 
-def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
+def receive(connection: socket.socket) -> bytes:
+    """Read until the server closes."""
     data = b""
     while chunk := connection.recv(65536):
         data += chunk
+    return data
+
+
+def receive_until(connection: socket.socket, holds) -> bytes:
+    """Read until ``holds`` says of the bytes that they are all: our side stays open, and may have more to send."""
+    data = b""
+    while not holds(data):
+        chunk = connection.recv(65536)
+        assert chunk, f"closed after {data!r}"
+        data += chunk
+    return data
+
+
+def read_to_end(connection: socket.socket, started: float = 0.0) -> Response:
+    data = receive(connection)
     return parse(data, time.monotonic() - started)
 
 
@@ -175,12 +194,7 @@ def parse(data: bytes, seconds: float = 0.0) -> Response:
 
 def read_response(connection: socket.socket) -> Response:
     """Read one response by its Content-Length, and leave the connection open."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        chunk = connection.recv(65536)
-        assert chunk, f"closed after {data!r}"
-        data += chunk
-    response = parse(data)
+    response = parse(receive_until(connection, lambda data: b"\r\n\r\n" in data))
     lengths = [line for line in response.headers.splitlines() if line.lower().startswith("content-length")]
     assert lengths, response.headers
     length = int(lengths[0].split(":")[1])

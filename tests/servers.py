@@ -24,6 +24,16 @@ class Mode:
     def id(self) -> str:
         return f"{self.server} {self.mode}".replace(" ", "-")
 
+    @property
+    def stays_single(self) -> bool:
+        """testserver's in-memory database takes one connection, and handle_request() is done when it returns."""
+        return self.server == "testserver" or self.mode == "handle_request"
+
+    @property
+    def reads_on(self) -> bool:
+        """After a response, it reads what the client still sends of the request."""
+        return self.server != "wsgiref"
+
     def command(self, port: int) -> list[str]:
         return [sys.executable, *(argument.format(port=port) for argument in self.arguments)]
 

@@ -99,7 +99,10 @@ def application(environ, start_response):
     if path == "status-500":
         start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
         return [b"on purpose"]
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "talk":
+        write(b"first ")
+        return [environ["wsgi.input"].read(6)]
     if path == "stream":
         return failing(ValueError("boom in a stream"), b"first ")
     if path in ("stream-first", "upload-stream"):

@@ -78,6 +78,17 @@ def parts():
     return Response(gauge.parts())
 
 
+@app.post("/talk/")
+def talk():
+    stream = request.stream
+
+    def body():
+        yield b"first "
+        yield stream.read(6)
+
+    return Response(body())
+
+
 @app.get("/large/")
 def large():
     return b"x" * 1_000_000

@@ -62,6 +62,15 @@ def parts(request):
     return StreamingHttpResponse(gauge.parts())
 
 
+@csrf_exempt
+def talk(request):
+    def body():
+        yield b"first "
+        yield request.read(6)
+
+    return StreamingHttpResponse(body())
+
+
 def large(request):
     return HttpResponse(b"x" * 1_000_000)
 
@@ -241,6 +250,7 @@ VIEWS = {
     "gauge": measure,
     "query": query,
     "parts": parts,
+    "talk": talk,
     "large": large,
     "status-304": status_304,
     "async-slow": async_slow,
