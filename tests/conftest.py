@@ -57,7 +57,7 @@ def serve_copy(serve, tmp_path):
 
 
 def pytest_generate_tests(metafunc):
-    if "mode" not in metafunc.fixturenames or "kind" in metafunc.fixturenames:
+    if "mode" not in metafunc.fixturenames or {"kind", "file"}.intersection(metafunc.fixturenames):
         return
     marker = metafunc.definition.get_closest_marker("modes")
     modes = [mode for mode in MODES if marker is None or marker.kwargs["choose"](mode)]

@@ -32,7 +32,7 @@ def wait_for(condition, what, patience=PATIENCE):
         if result:
             return result
         time.sleep(0.02)
-    raise AssertionError(f"waited {patience} s in vain for {what}")
+    raise AssertionError(f"waited {patience} s in vain for {what() if callable(what) else what}")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

@@ -55,6 +55,10 @@ def fail_on_a_socket_of_its_own():
 
 def application(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
+    if path == "version":
+        body = gauge.version().encode()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
     if path == "view":
         raise ValueError("boom in a view")
     if path == "exit-odd":

@@ -36,6 +36,11 @@ def ok():
     return "ok"
 
 
+@app.get("/version/")
+def version():
+    return gauge.version()
+
+
 @app.get("/view/")
 def view():
     raise ValueError("boom in a view")

@@ -23,6 +23,7 @@ _HEAD_LIMIT = 10.0
 # resets the connection, and takes the end of the response with it.
 _DRAIN_LIMIT = 30.0
 _STOP_LIMIT = 5.0
+_PAUSE = 0.5  # seconds until the next try to accept, where the system has no descriptor left
 BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
 
 Respond = Callable[[Request], bytes]
@@ -35,44 +36,67 @@ class Answering:
         self._listener = listener
         self._tls = tls
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: asyncio.Server | None = None
         self._respond: Respond | None = None
+        self._is_open = False
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
 
     def open(self, respond: Respond) -> None:
         """Begin to answer each request with the bytes that ``respond`` returns for it."""
         self._respond = respond
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = asyncio.SelectorEventLoop()
             # It would print a traceback for each client that speaks no TLS.
             self._loop.set_exception_handler(lambda loop, context: None)
             threading.Thread(target=self._loop.run_forever, name="devpatch-answering", daemon=True).start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
-    async def _open(self) -> None:
-        # Of a copy of the descriptor, for the server closes its own.
-        self._server = await asyncio.start_server(
-            self._serve, sock=self._listener.dup(), limit=_LONGEST_HEAD, ssl=self._tls, backlog=BACKLOG
-        )
-
     def close(self) -> None:
         """Stop accepting; what connects from now on waits for the next worker."""
-        if self._loop is None or self._server is None:
-            return
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_LIMIT)
-        # The event loop needs it so; on some systems what a worker accepts would inherit it.
-        self._listener.setblocking(True)
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_LIMIT)
+            # The event loop needs it so; on some systems what a worker accepts would inherit it.
+            self._listener.setblocking(True)
+
+    # asyncio's own server drops what it has accepted when it is closed in that moment.
+
+    async def _open(self) -> None:
+        self._is_open = True
+        self._listener.setblocking(False)
+        self._watch()
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._is_open = False
+        asyncio.get_running_loop().remove_reader(self._listener)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _watch(self) -> None:
+        if self._is_open and self._loop is not None:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        assert self._loop is not None
+        try:
+            connection, _address = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # There are too many of them; some will go.
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_PAUSE, self._watch)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(_LONGEST_HEAD)
+        protocol = asyncio.StreamReaderProtocol(reader)
         with suppress(OSError, asyncio.TimeoutError, ssl.SSLError):
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
             try:
-                await self._answer(reader, writer)
+                await self._answer(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
             finally:
-                writer.close()
+                transport.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = Request.parse(await _read_head(reader))

@@ -30,6 +30,10 @@ _SKIPPED_FILES = re.compile(
     r".*\.py[co] | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*",
     re.VERBOSE,
 )
+# What programs write rather than read; while one starts, that says nothing about the code.
+_WRITTEN = re.compile(
+    r".*(\.log(\.\d+)?|\.db|\.sqlite3?|-wal|-shm|-journal|\.pid|\.lock|\.sock|\.tmp|\.prof)"
+)
 _SOURCE = (".py", ".pyi", ".pyx", ".pth")
 
 
@@ -70,6 +74,8 @@ class Watcher:
         for pattern in self._exclude:
             for name in fnmatch.filter(picture, pattern):
                 del picture[name]
+        for name in [name for name, stamp in picture.items() if stamp and stamp[2:] in _OUTPUTS]:
+            del picture[name]
         self._took = time.perf_counter() - started
         return picture
 
@@ -90,12 +96,16 @@ class Watcher:
 _TOO_WIDE = {str(Path.home()), os.path.abspath(os.sep)}
 
 
-def _stamp(path: str) -> Stamp:
+def _stamp(path: str | int) -> Stamp:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+# The files that our own output goes to: it would start a worker whenever one has said something.
+_OUTPUTS = {stamp[2:] for stamp in map(_stamp, (1, 2)) if stamp}
 
 
 def _look_at_top_level(path: str, picture: Picture) -> None:
@@ -106,7 +116,7 @@ def _look_at_top_level(path: str, picture: Picture) -> None:
                     # Its time changes when Python puts a __pycache__ into it; it is another when it was put
                     # there anew.
                     if entry.name not in _SKIPPED_FOLDERS:
-                        picture[entry.path] = (0, 0, entry.inode())
+                        picture[entry.path] = (0, 0, entry.inode(), 0)
                 elif not _SKIPPED_FILES.fullmatch(entry.name):
                     picture[entry.path] = _stamp(entry.path)
     except OSError:
@@ -157,6 +167,7 @@ class Restraint:
 
     def in_start(self, changes: list[str]) -> list[str]:
         """Return which of the ``changes`` during a worker's start call for another one."""
+        changes = [name for name in changes if not _WRITTEN.fullmatch(name)]
         self._in_a_row = {name: self._in_a_row.get(name, 0) + 1 for name in changes}
         return [name for name in changes if self._in_a_row[name] <= self._MOST_IN_A_ROW[is_source(name)]]
 

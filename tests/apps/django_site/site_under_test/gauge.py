@@ -1,5 +1,6 @@
 """How many requests are handled at the same moment, and by which threads."""
 
+import builtins
 import threading
 import time
 
@@ -28,3 +29,8 @@ def parts():
     yield b"first "
     yield b"second "
     yield measure(2, 20).encode() and b"third"
+
+
+def version():
+    """What a test wrote at the head of one of the files."""
+    return str(getattr(builtins, "site_version", 0))

@@ -29,6 +29,10 @@ def ok(request):
     return HttpResponse("ok", content_type="text/plain")
 
 
+def version(request):
+    return HttpResponse(gauge.version(), content_type="text/plain")
+
+
 def view(request):
     request_marker = "a local variable of the view"
     raise ValueError(f"boom in a view ({len(request_marker)})")
@@ -218,6 +222,7 @@ def sleeping_error(request):
 
 VIEWS = {
     "ok": ok,
+    "version": version,
     "view": view,
     "async": async_view,
     "template": template,
