@@ -40,16 +40,18 @@ def serve(tmp_path_factory):
 
 
 @pytest.fixture
-def serve_copy(serve, tmp_path):
+def serve_copy(serve, tmp_path_factory):
     """Start a mode of a server in a copy of its project; gives the server and the application's source."""
 
-    def start(mode: Mode, **variables: str) -> tuple[DevServer, Path]:
-        project = tmp_path / "project"
+    def start(mode: Mode, wait=True, **variables: str) -> tuple[DevServer, Path]:
+        project = tmp_path_factory.mktemp("copy") / "project"
         shutil.copytree(mode.directory, project)
         server = serve(mode, wait=False, **variables)
         server.kill()
         server.directory = project
-        server.start().until_ready()
+        server.start()
+        if wait:
+            server.until_ready()
         sources = {"django": "site_under_test/views.py", "flask": "flask_site.py", "bare": "bare_site.py"}
         return server, project / sources[mode.site]
 

@@ -55,8 +55,8 @@ def fail_on_a_socket_of_its_own():
 
 def application(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
-    if path == "version":
-        body = gauge.version().encode()
+    if path in ("version", "pid"):
+        body = (gauge.version() if path == "version" else str(os.getpid())).encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
     if path == "view":
@@ -82,7 +82,7 @@ def application(environ, start_response):
         threading.Thread(target=servers[0].shutdown).start()
         time.sleep(0.5)
     if path == "slow":
-        time.sleep(30)
+        time.sleep(float(environ["QUERY_STRING"].partition("=")[2] or 30))
     if path == "upload":
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
@@ -121,7 +121,7 @@ def application(environ, start_response):
         return [b"x" * 1_000_000]
     if path == "big":
         return (b"x" * 65536 for _ in range(2000))
-    return [b"ok"]
+    return [b"slow" if path == "slow" else b"ok"]
 
 
 def main(port, server, *modes):
@@ -133,6 +133,7 @@ def main(port, server, *modes):
             port,
             application,
             use_reloader="reload" in modes,
+            **eval(os.environ.get("SITE_RUN_OPTIONS", "{}")),
             use_debugger="debugger" in modes,
             threaded="threaded" in modes,
             passthrough_errors="passthrough" in modes,

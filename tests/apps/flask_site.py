@@ -41,6 +41,11 @@ def version():
     return gauge.version()
 
 
+@app.get("/pid/")
+def pid():
+    return str(os.getpid())
+
+
 @app.get("/view/")
 def view():
     raise ValueError("boom in a view")

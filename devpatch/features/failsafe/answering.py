@@ -22,6 +22,7 @@ _HEAD_LIMIT = 10.0
 # After the response, what the client still sends is read for so many seconds: a close with unread bytes
 # resets the connection, and takes the end of the response with it.
 _DRAIN_LIMIT = 30.0
+_TLS_DRAIN_LIMIT = 1.0
 _STOP_LIMIT = 5.0
 _PAUSE = 0.5  # seconds until the next try to accept, where the system has no descriptor left
 BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
@@ -106,7 +107,9 @@ class Answering:
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-        await asyncio.wait_for(_read_on(reader), _DRAIN_LIMIT)
+            await asyncio.wait_for(_read_on(reader), _DRAIN_LIMIT)
+        elif request.announces_body:  # TLS has no such end, and clients may wait for one.
+            await asyncio.wait_for(_read_on(reader), _TLS_DRAIN_LIMIT)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:

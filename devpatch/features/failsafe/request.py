@@ -30,6 +30,11 @@ class Request:
             headers = http.client.HTTPMessage()
         return cls(words[0] if words else "", words[1] if len(words) > 1 else "", headers)
 
+    @property
+    def announces_body(self) -> bool:
+        """Whether more than the head is to come."""
+        return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
+
     def respond(
         self, status: HTTPStatus, content: str, content_type: str = "text/plain; charset=utf-8"
     ) -> bytes:

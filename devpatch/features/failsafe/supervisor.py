@@ -83,6 +83,7 @@ class Supervisor:
         try:
             while True:
                 self._before = self._watcher.look()
+                self._restraint.begin_start()
                 self._session.before_start()
                 worker = Worker(self._session, self._descriptor, self._home)
                 try:

@@ -162,13 +162,21 @@ class Restraint:
 
     def __init__(self) -> None:
         self._in_a_row: dict[str, int] = {}
+        self._in_this_start: set[str] = set()
         self._bursts: dict[str, deque[float]] = {}
         self.muted: set[str] = set()
+
+    def begin_start(self) -> None:
+        """Say that the next worker starts."""
+        self._in_a_row = {name: self._in_a_row[name] for name in self._in_this_start}
+        self._in_this_start = set()
 
     def in_start(self, changes: list[str]) -> list[str]:
         """Return which of the ``changes`` during a worker's start call for another one."""
         changes = [name for name in changes if not _WRITTEN.fullmatch(name)]
-        self._in_a_row = {name: self._in_a_row.get(name, 0) + 1 for name in changes}
+        for name in set(changes) - self._in_this_start:
+            self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
+        self._in_this_start.update(changes)
         return [name for name in changes if self._in_a_row[name] <= self._MOST_IN_A_ROW[is_source(name)]]
 
     def in_wait(self, changes: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ STOP_LIMIT = 0.7
 # After Ctrl-C, which the whole terminal's process group gets, it ends by itself.
 INTERRUPT_LIMIT = 0.6
 _STDERR_LINES = 50
+_OUR_FRAME = f'  File "{Path(worker.__file__).parent}{os.sep}'
 
 
 class Verdict(enum.Enum):
@@ -141,12 +142,13 @@ class Worker:
         what = describe_end(self.status)
         if self._script is not None and not os.path.exists(self._script):
             what = f"{what}: {self._script} is not there"
-        parts = [what, self._text(worker.FAULT), self._last_lines()]
+        parts = [what, self.fault(), self._last_lines()]
         return Failure(what, "\n\n".join(part for part in parts if part) + "\n", was_printed=False)
 
     def fault(self) -> str:
         """Return the C-level traceback of a crash; empty where it left none."""
-        return self._text(worker.FAULT)
+        lines = self._text(worker.FAULT).splitlines()
+        return "\n".join(line for line in lines if not line.startswith(_OUR_FRAME))
 
     def _last_lines(self) -> str:
         lines = self._text(worker.STDERR).splitlines()

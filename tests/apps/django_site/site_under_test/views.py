@@ -33,6 +33,10 @@ def version(request):
     return HttpResponse(gauge.version(), content_type="text/plain")
 
 
+def pid(request):
+    return HttpResponse(str(os.getpid()), content_type="text/plain")
+
+
 def view(request):
     request_marker = "a local variable of the view"
     raise ValueError(f"boom in a view ({len(request_marker)})")
@@ -223,6 +227,7 @@ def sleeping_error(request):
 VIEWS = {
     "ok": ok,
     "version": version,
+    "pid": pid,
     "view": view,
     "async": async_view,
     "template": template,
