@@ -1,0 +1,217 @@
+"""What a reload costs: from the save to the first answer of the new code, and the connections that are refused.
+
+Each server runs twice at the same time, with fail-safe and without it, and is saved to in turn, at a random
+moment, for the reloaders look once a second. While a reload is measured a new client comes every 20 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from measuring import REPOSITORY, environment, fresh_venv, print_table
+
+PATIENCE = 30.0  # seconds; an answer that takes longer counts as refused
+PERIOD = 0.02  # seconds between two clients
+DJANGO = "from django.http import HttpResponse\ndef index(request): return HttpResponse('{version}')\nresults = index\n"
+FLASK = (
+    "import sys\nfrom flask import Flask\napp = Flask(__name__)\n"
+    "@app.get('/')\ndef index(): return '{version}'\n"
+    "if __name__ == '__main__': app.run(debug=True, port=int(sys.argv[1]))\n"
+)
+WERKZEUG = (
+    "import sys\nfrom werkzeug import Response, run_simple\n"
+    "def app(environ, start_response): return Response('{version}')(environ, start_response)\n"
+    "if __name__ == '__main__': run_simple('127.0.0.1', int(sys.argv[1]), app, use_reloader=True, threaded=True)\n"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A server: the arguments for Python that start it, the file that is saved, and its text."""
+
+    name: str
+    arguments: tuple[str, ...]
+    file: str
+    text: str
+
+
+KINDS = (
+    Kind("runserver", ("manage.py", "runserver", "{port}"), "polls/views.py", DJANGO),
+    Kind("runserver_plus", ("manage.py", "runserver_plus", "{port}"), "polls/views.py", DJANGO),
+    Kind("run_simple", ("app.py", "{port}"), "app.py", WERKZEUG),
+    Kind("app.run", ("app.py", "{port}"), "app.py", FLASK),
+    Kind("flask run", ("-m", "flask", "--app", "app", "run", "--debug", "-p", "{port}"), "app.py", FLASK),
+)
+
+
+@dataclass
+class Tally:
+    """The seconds of each reload, and how many clients there were and were refused."""
+
+    healthy: list[float] = field(default_factory=list)
+    recovery: list[float] = field(default_factory=list)
+    clients: int = 0
+    refused: int = 0
+
+
+class Session:
+    """A reloading server in a project of its own."""
+
+    def __init__(self, python: Path, kind: Kind, folder: Path, variables: dict[str, str]) -> None:
+        self.tally = Tally()
+        self._kind = kind
+        self._version = 0
+        if "manage.py" in kind.arguments:
+            shutil.copytree(REPOSITORY / "examples" / "django_project", folder, dirs_exist_ok=True)
+            with open(folder / "mysite" / "settings.py", "a") as settings:
+                settings.write("\nINSTALLED_APPS = [*INSTALLED_APPS, 'django_extensions']\n")
+        self._file = folder / kind.file
+        self._save(kind.text.format(version="version 0"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        with open(folder / "log.txt", "wb") as log:
+            self._process = subprocess.Popen(
+                [python, *(argument.format(port=self._port) for argument in kind.arguments)],
+                cwd=folder,
+                env=environment({**variables, "DJANGO_RUNSERVER_HIDE_WARNING": "true"}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._until(lambda answer: answer is not None and b"version 0" in answer)
+
+    def _save(self, text: str) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(text)
+
+    def _ask(self) -> bytes | None:
+        """Return a whole answer; None where the connection was refused, cut or too slow."""
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                answer = b""
+                while data := connection.recv(65536):
+                    answer += data
+        except OSError:
+            return None
+        return answer or None
+
+    def _until(self, holds: Callable[[bytes | None], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds(self._ask()):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._kind.name} did not answer as expected")
+            time.sleep(PERIOD)
+
+    def reload(self) -> None:
+        """Save a healthy version while clients come; note how long it took and who was refused."""
+        time.sleep(1 + random.random())
+        self.tally.healthy.append(self._save_and_wait())
+
+    def recover(self) -> None:
+        """Save a broken version, then a whole one."""
+        self._save(self._kind.text.format(version="broken") + "\ndef (\n")
+        self._until(lambda answer: answer is not None and b" 500 " in answer.splitlines()[0])
+        time.sleep(0.5 + random.random())
+        self.tally.recovery.append(self._save_and_wait())
+
+    def _save_and_wait(self) -> float:
+        self._version += 1
+        mark = f"version {self._version}".encode()
+        fresh: list[float] = []
+        askers: list[threading.Thread] = []
+
+        def ask() -> None:
+            answer = self._ask()
+            self.tally.clients += 1
+            if answer is None:
+                self.tally.refused += 1
+            elif answer.endswith(mark):
+                fresh.append(time.perf_counter())
+
+        self._save(self._kind.text.format(version=mark.decode()))
+        saved = time.perf_counter()
+        while not fresh and time.perf_counter() < saved + PATIENCE:
+            askers.append(threading.Thread(target=ask))
+            askers[-1].start()
+            time.sleep(PERIOD)
+        for asker in askers:
+            asker.join()
+        return min(fresh, default=saved + PATIENCE) - saved
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def measure(python: Path, kind: Kind, rounds: int) -> tuple[Tally, Tally]:
+    """Return what the stock server did, and what it did with fail-safe."""
+    with tempfile.TemporaryDirectory() as folder:
+        stock = Session(python, kind, Path(folder, "stock"), {})
+        ours = Session(python, kind, Path(folder, "ours"), {"DEVPATCH_FAILSAFE": "1"})
+        try:
+            for _ in range(rounds):
+                for session in random.sample((stock, ours), 2):
+                    session.reload()
+            for _ in range(rounds):
+                ours.recover()
+        finally:
+            stock.stop()
+            ours.stop()
+        return stock.tally, ours.tally
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="reloads of each kind")
+    parser.add_argument(
+        "--python-env", type=Path, help="an interpreter that has all of it; a fresh one without"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        python = options.python_env or fresh_venv(Path(folder), "django", "flask", "django-extensions")
+        rows = []
+        for kind in KINDS:
+            stock, ours = measure(python, kind, options.rounds)
+            rows.append(
+                (
+                    kind.name,
+                    *(_seconds(values) for values in (stock.healthy, ours.healthy, ours.recovery)),
+                    f"{stock.refused} of {stock.clients}",
+                    f"{ours.refused} of {ours.clients}",
+                )
+            )
+        print_table(
+            (
+                "s, median (worst)",
+                "reload, stock",
+                "reload, fail-safe",
+                "recovery, fail-safe",
+                "refused, stock",
+                "refused, fail-safe",
+            ),
+            rows,
+        )
+
+
+def _seconds(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({max(values):.2f})"
+
+
+if __name__ == "__main__":
+    main()
