@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from . import worker
+from . import draining, worker
 from .connections import frames
 from .patching import Undo
 from .process import ExitStatus, Leaving
@@ -67,6 +67,8 @@ def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **k
     try:
         result = reloader(*args, **kwargs)
     except SystemExit as error:
+        if worker.is_relieved():
+            draining.drain()
         # To read the code of our own exit would count as its arrival.
         if isinstance(error, Leaving) or (error.code != ExitStatus.RELOAD and _raised_in(error, module)):
             worker.report(worker.Report.ENDED)

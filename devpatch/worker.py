@@ -22,6 +22,7 @@ from typing import Any
 
 VARIABLE = "_DEVPATCH_WORKER"
 REPORTS, STDERR, FAULT = "reports", "stderr", "fault"
+RELIEVED = "relieved"  # the supervisor's own word: there when it ends the worker to start the next one
 _TAIL = 64 * 1024  # bytes of stderr kept at least
 
 
@@ -109,6 +110,11 @@ def failed(error: BaseException) -> bool:
     return report(Report.FAILED, **failures.describe(error))
 
 
+def is_relieved() -> bool:
+    """Whether the supervisor ends this worker to start the next one."""
+    return _self is not None and (_self.folder / RELIEVED).exists()
+
+
 def has_failed() -> bool:
     """Whether this worker has reported that its code could not be loaded."""
     return _self is not None and _self.verdict is Report.FAILED
@@ -184,7 +190,10 @@ def _report_uncaught() -> None:
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         try:
-            show(kind, error, traceback)
+            from .requests import without_our_frames
+
+            without_our_frames(error)
+            show(kind, error, error.__traceback__)
         finally:
             if isinstance(error, Exception):
                 failed(error)

@@ -132,7 +132,7 @@ class Supervisor:
             missed = [name for name in self._changes_in_start() if is_source(name)]
             if missed and not worker.wait(_HANDOVER):
                 self._tell_change(missed)
-                worker.stop()
+                worker.relieve()
                 return Verdict.RELOAD
             worker.wait(None)
         return worker.verdict()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import worker
+from ... import draining, worker
 from ...supervision import Session
 from ...worker import Report
 
@@ -104,6 +104,13 @@ class Worker:
             if not self.wait(STOP_LIMIT):
                 self._process.kill()
                 self.wait(None)
+
+    def relieve(self) -> None:
+        """Have it end for the next one, its requests answered, where the system has a signal for that."""
+        (self.folder / worker.RELIEVED).touch()
+        self._process.terminate()
+        self.wait(draining.LIMIT)
+        self.stop()
 
     def reports(self) -> dict[Report, dict[str, Any]]:
         """Return what it has told so far."""
