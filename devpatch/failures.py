@@ -1,7 +1,11 @@
-"""What is known of a failed load, as the worker describes it to its supervisor."""
+"""What is known of a failed load, as the worker describes it to its supervisor, fit for JSON.
+
+No local variable, setting or environment is in it: only exceptions, files, lines and source.
+"""
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import sysconfig
@@ -12,14 +16,20 @@ from typing import Any
 from .requests import without_our_frames
 
 _LONGEST = 200_000  # characters of a traceback's text, of which the middle is left out
+_LONGEST_MESSAGE = 10_000
+_LONGEST_LINE = 500  # characters of a line of source
+_AROUND = 5  # lines of source shown on each side
+_MOST_FRAMES = 100  # of each exception, half of them from either end
+_MOST_LINKS = 20  # exceptions of a chain
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return the text of ``error`` and the files that it may have come from, fit for JSON."""
+    """Return the text of ``error``, its chain of exceptions, and the files that it may have come from."""
     without_our_frames(error)
     return {
-        "text": _shortened("".join(traceback.format_exception(error))),
+        "text": _shortened("".join(traceback.format_exception(error)), _LONGEST),
         "summary": _summary(error),
+        "chain": _chain(error),
         "files": sorted(_files_of(error)),
         "modules": sorted(_own_modules()),
         "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
@@ -28,14 +38,92 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def _summary(error: BaseException) -> str:
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    return _shortened(lines[-1], _LONGEST_MESSAGE) if lines else type(error).__name__
 
 
-def _shortened(text: str) -> str:
-    if len(text) <= _LONGEST:
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
         return text
-    half = _LONGEST // 2
+    half = longest // 2
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def _chain(error: BaseException) -> list[dict[str, Any]]:
+    """Return the exceptions as Python tells them: what came first, first, each with its relation to the next."""
+    links: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    relation: str | None = None
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen and len(links) < _MOST_LINKS:
+        seen.add(id(link))
+        links.insert(0, {**_one(link), "leads_to": relation})
+        if link.__cause__ is not None:
+            relation, link = "cause", link.__cause__
+        else:
+            relation, link = "context", None if link.__suppress_context__ else link.__context__
+    return links
+
+
+def _one(error: BaseException) -> dict[str, Any]:
+    kind = type(error)
+    try:
+        message = str(error)
+    except Exception:
+        message = "<the exception's text could not be made>"
+    if isinstance(error, SyntaxError):
+        message = str(error.msg)
+    return {
+        "type": kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else f"{kind.__module__}.{kind.__qualname__}",
+        "message": _shortened(message, _LONGEST_MESSAGE),
+        "notes": [str(note) for note in getattr(error, "__notes__", ())][:_MOST_LINKS],
+        "frames": _frames(error),
+        "syntax": _syntax(error) if isinstance(error, SyntaxError) else None,
+    }
+
+
+def _frames(error: BaseException) -> list[dict[str, Any]]:
+    frames = [
+        {
+            "file": frame.f_code.co_filename,
+            "line": line or 0,
+            "function": frame.f_code.co_name,
+            "own": is_own(frame.f_code.co_filename),
+            "source": _source(frame.f_code.co_filename, line or 0, frame.f_globals),
+        }
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith("<frozen importlib")
+    ]
+    if len(frames) > _MOST_FRAMES:
+        del frames[_MOST_FRAMES // 2 : -_MOST_FRAMES // 2]
+    return frames
+
+
+def _source(file: str, line: int, module: dict[str, Any] | None = None) -> list[tuple[int, str]]:
+    """Return the lines around ``line`` with their numbers."""
+    linecache.checkcache(file)
+    lines = linecache.getlines(file, module)
+    first = max(line - _AROUND, 1)
+    around = lines[first - 1 : line + _AROUND]
+    return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(around, start=first)]
+
+
+def _syntax(error: SyntaxError) -> dict[str, Any]:
+    """Return where a SyntaxError is; ``offset`` counts characters from 1, 0 where it is not known."""
+    file, line = error.filename or "", error.lineno or 0
+    source = _source(file, line) if file else []
+    if not source and error.text:
+        source = [(line, error.text.rstrip("\n")[:_LONGEST_LINE])]
+    same_line = getattr(error, "end_lineno", None) in (None, line)
+    return {
+        "file": file,
+        "line": line,
+        "offset": error.offset or 0,
+        "end_offset": (getattr(error, "end_offset", None) or 0) if same_line else 0,
+        "own": is_own(file),
+        "source": source,
+    }
 
 
 def _files_of(error: BaseException) -> set[str]:
@@ -63,14 +151,13 @@ def _own_modules() -> set[str]:
 
 def is_own(file: str) -> bool:
     """Whether ``file`` is the user's own code, and not of the standard library or of an installed package."""
-    if file.startswith("<") or file.startswith(_STANDARD_LIBRARY):
+    if not file or file.startswith("<") or file.startswith(_NOT_OWN):
         return False
     return not _PACKAGE_FOLDERS.intersection(Path(file).parts)
 
 
-_STANDARD_LIBRARY = tuple(
-    os.path.join(sysconfig.get_path(name), "")
-    for name in ("stdlib", "platstdlib")
-    if sysconfig.get_path(name)
+_NOT_OWN = (
+    *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")),
+    os.path.join(os.path.dirname(__file__), ""),
 )
 _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from .request import Request
+from .request import Request, event
 
 # What a request's head may be, in bytes, and the seconds that a client has to send it.
 _LONGEST_HEAD = 64 * 1024
@@ -27,7 +27,8 @@ _STOP_LIMIT = 5.0
 _PAUSE = 0.5  # seconds until the next try to accept, where the system has no descriptor left
 BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
 
-Respond = Callable[[Request], bytes]
+Respond = Callable[[Request], bytes | None]  # None: the client gets the stream of events
+_MOST_STREAMS = 200
 
 
 class Answering:
@@ -39,6 +40,7 @@ class Answering:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._respond: Respond | None = None
         self._is_open = False
+        self._streams: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
 
     def open(self, respond: Respond) -> None:
@@ -57,6 +59,18 @@ class Answering:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_LIMIT)
             # The event loop needs it so; on some systems what a worker accepts would inherit it.
             self._listener.setblocking(True)
+
+    def notify(self, name: str, *, is_last: bool) -> None:
+        """Send an event to the pages that are open; after the last one their connections are closed."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._send, event(name), is_last)
+
+    def _send(self, data: bytes, is_last: bool) -> None:
+        for writer in tuple(self._streams):
+            writer.write(data)
+            if is_last:
+                self._streams.discard(writer)
+                writer.close()
 
     # asyncio's own server drops what it has accepted when it is closed in that moment.
 
@@ -103,13 +117,28 @@ class Answering:
         request = Request.parse(await _read_head(reader))
         if request is None or self._respond is None:
             return  # It closed without a word, as browsers do with connections made in advance.
-        writer.write(self._respond(request))
+        response = self._respond(request)
+        if response is None:
+            await self._stream(request, reader, writer)
+            return
+        writer.write(response)
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
             await asyncio.wait_for(_read_on(reader), _DRAIN_LIMIT)
         elif request.announces_body:  # TLS has no such end, and clients may wait for one.
             await asyncio.wait_for(_read_on(reader), _TLS_DRAIN_LIMIT)
+
+    async def _stream(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if len(self._streams) < _MOST_STREAMS:
+            writer.write(request.begin_events())
+            self._streams.add(writer)
+            try:
+                await _read_on(reader)  # until the client leaves, or the last event was sent
+            finally:
+                self._streams.discard(writer)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -35,19 +36,57 @@ class Request:
         """Whether more than the head is to come."""
         return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
 
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def repeats_safely(self) -> bool:
+        """Whether asking again changes nothing (RFC 9110, section 9.2.1)."""
+        return self.method in ("GET", "HEAD", "OPTIONS", "TRACE")
+
+    def prefers(self, kinds: Sequence[str]) -> str:
+        """Return which of the media types ``kinds`` the client asks for by name most; the last one where none."""
+        weights: dict[str, float] = {}
+        for part in ",".join(self.headers.get_all("Accept", [])).split(","):
+            kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+            weight = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+            try:
+                weights[kind] = max(float(weight), weights.get(kind, 0))
+            except ValueError:
+                continue
+        named = [kind for kind in kinds if weights.get(kind, 0) > 0]
+        return max(named, key=lambda kind: weights[kind], default=kinds[-1])
+
     def respond(
-        self, status: HTTPStatus, content: str, content_type: str = "text/plain; charset=utf-8"
+        self, status: HTTPStatus, content: str, content_type: str, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Return a whole response with ``content`` as its body."""
         body = content.encode("utf-8", "backslashreplace")
-        headers = {
+        named = {
             "Date": email.utils.formatdate(usegmt=True),
-            "Content-Type": content_type,
+            "Content-Type": f"{content_type}; charset=utf-8",
             "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Connection": "close",
+            **_COMMON,
+            **(headers or {}),
         }
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{key}: {headers[key]}" for key in headers)]
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        head = _head(status, named)
         return head if self.method == "HEAD" else head + body
+
+    def begin_events(self) -> bytes:
+        """Return the head of a stream of server-sent events (HTML standard, section 9.2)."""
+        return _head(HTTPStatus.OK, {"Content-Type": "text/event-stream", **_COMMON})
+
+
+_COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Connection": "close"}
+
+
+def _head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{key}: {headers[key]}" for key in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def event(name: str) -> bytes:
+    """Return one server-sent event without data."""
+    return f"event: {name}\ndata:\n\n".encode()

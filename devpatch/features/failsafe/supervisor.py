@@ -17,14 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from http import HTTPStatus
 from pathlib import Path
 
 from ... import console
 from ...supervision import Session
 from ...worker import Report
 from .answering import BACKLOG, Answering
-from .request import Request
+from .answers import answer
 from .terminal import Terminal
 from .watching import Picture, Restraint, Watcher, differences, is_source
 from .workers import INTERRUPT_LIMIT, Failure, Verdict, Worker, reap, script_of
@@ -126,6 +125,7 @@ class Supervisor:
 
     def _hand_over(self, worker: Worker) -> Verdict:
         """Leave the watching to the worker's own reloader; see to what changed before that watched."""
+        self._notify("recovered", is_last=True)
         self._restraint.forget()
         deadline = time.monotonic() + _HANDOVER
         if not worker.wait(deadline - time.monotonic()):
@@ -164,8 +164,10 @@ class Supervisor:
     def _wait(self, failure: Failure) -> list[str]:
         """Return the files that changed; none where Enter was pressed."""
         assert self._answering is not None
+        self._notify("broken", is_last=True)
         self._before = self._watcher.look()
-        self._answering.open(lambda request: _answer(request, failure))
+        folders = self._watcher.folders
+        self._answering.open(lambda request: answer(request, failure, folders))
         self._terminal.forget_input()
         console.say(f"fail-safe: {self._what_it_waits_for()}")
         try:
@@ -201,7 +203,12 @@ class Supervisor:
         enter = "Enter starts it again, " if self._terminal else ""
         return f"waiting for a change in {where}; {enter}Ctrl-C quits"
 
+    def _notify(self, name: str, *, is_last: bool = False) -> None:
+        if self._answering is not None:
+            self._answering.notify(name, is_last=is_last)
+
     def _tell_change(self, changes: Sequence[str]) -> None:
+        self._notify("starting")
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
         console.say(f"fail-safe: {_shown(changes[0])}{more} changed, starting again")
 
@@ -217,7 +224,3 @@ def _shown(name: str) -> str:
     except ValueError:  # another drive
         return name
     return name if relative.startswith(os.pardir) else relative
-
-
-def _answer(request: Request, failure: Failure) -> bytes:
-    return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, failure.text)

@@ -48,6 +48,9 @@ class Failure:
 
     summary: str
     text: str
+    chain: tuple[
+        dict[str, Any], ...
+    ] = ()  # as ``devpatch.failures`` describes it; empty where there is no exception
     files: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     was_printed: bool = True  # whether the terminal has seen it
@@ -145,7 +148,7 @@ class Worker:
         told = self.reports().get(Report.FAILED)
         if told is not None:
             files = (*told["files"], *told["modules"])
-            return Failure(told["summary"], told["text"], files, tuple(told["paths"]))
+            return Failure(told["summary"], told["text"], tuple(told["chain"]), files, tuple(told["paths"]))
         what = describe_end(self.status)
         if self._script is not None and not os.path.exists(self._script):
             what = f"{what}: {self._script} is not there"

@@ -1,0 +1,73 @@
+"""The failure as an answer: as a page, as JSON or as text, and to whom it may be told.
+
+DNS rebinding lets a page from anywhere read what a server on this machine answers, under a name of its own.
+So the failure is told only under names that nobody else can hold.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from . import page
+from .request import Request
+from .workers import Failure
+
+_HTML, _JSON, _TEXT = "text/html", "application/json", "text/plain"
+# Names that no public DNS server resolves: RFC 6761, RFC 6762, ICANN's .internal.
+_PRIVATE = (".localhost", ".local", ".test", ".internal")
+_STRANGER = (
+    "The server's code is broken, and why is told only under an address of this machine.\n"
+    "Open it by its IP address or as localhost, or see the terminal.\n"
+)
+
+
+def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes | None:
+    """Return the whole response; None where the client is to get the stream of events instead."""
+    if not _is_private(request):
+        return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, _STRANGER, _TEXT)
+    if request.path == page.EVENTS_PATH:
+        return None
+    kind = request.prefers((_HTML, _JSON, _TEXT))
+    headers: dict[str, str] = {"Vary": "Accept"}
+    if kind == _HTML:
+        nonce = page.new_nonce()
+        content = page.render(failure, folders, request.repeats_safely, nonce)
+        headers["Content-Security-Policy"] = page.policy(nonce)
+    elif kind == _JSON:
+        content = json.dumps(as_json(failure, folders), indent=2) + "\n"
+    else:
+        content = failure.text
+    return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, content, kind, headers)
+
+
+def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
+    """Return the failure as ``failure.schema.json`` describes it."""
+    return {
+        "summary": failure.summary,
+        "text": failure.text,
+        "exceptions": [
+            {
+                **{key: link[key] for key in ("type", "message", "notes", "leads_to", "syntax")},
+                "frames": link["frames"],
+            }
+            for link in failure.chain
+        ],
+        "watched": list(folders),
+    }
+
+
+def _is_private(request: Request) -> bool:
+    hosts = request.headers.get_all("Host", [])
+    if len(hosts) != 1 or "://" in request.target:
+        return False  # No browser sends it so, and what does it may mean anything.
+    name = hosts[0].strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        name = name.rstrip(".")
+        return bool(name) and ("." not in name or name.endswith(_PRIVATE))
+    return True
