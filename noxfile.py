@@ -53,7 +53,9 @@ def lint(session):
 @nox.session(python="3.11")
 def full(session):
     """Everything, on one interpreter, with the optional parts: daphne, gunicorn, uvicorn, async Flask views."""
-    install(session, "5.2", "3.1", "3.1", "4.1", "daphne", "gunicorn", "uvicorn", "cryptography")
+    optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl")
+    browser = ("playwright", "axe-playwright-python", "jsonschema")
+    install(session, "5.2", "3.1", "3.1", "4.1", *optional, *browser)
     pytest(session, *session.posargs)
 
 

@@ -22,10 +22,7 @@ _ASSETS = Path(__file__).parent
 _STEERING = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
-_CAUSES = {
-    "cause": "This was the direct cause of the exception below.",
-    "context": "While this was handled, the exception below came up.",
-}
+_RELATIONS = {"cause": "Its direct cause:", "context": "It came up while this was handled:"}
 
 
 def policy(nonce: str) -> str:
@@ -45,7 +42,7 @@ def render(failure: Failure, folders: Sequence[str], is_safe_to_repeat: bool, no
     """Return the page; one whose request must not be repeated (a POST) gets a link instead of a reload."""
     parts = _headline(failure)
     for number, link in enumerate(reversed(failure.chain)):
-        parts.append(_exception(link, failure, is_open=number == 0))
+        parts.append(_exception(link, is_open=number == 0))
     if not failure.chain:
         parts.append(f"<pre class='output' tabindex='0'>{_text(failure.text)}</pre>")
     parts.append(_watched(folders))
@@ -92,7 +89,7 @@ def _headline(failure: Failure) -> list[str]:
             "<header><p class='kind'>The server's worker is gone</p>"
             f"<h1>{_text(failure.summary)}</h1>{_STATUS}</header>"
         ]
-    where = _place(last, failure)
+    where = _place(last)
     return [
         f"<header><p class='kind'>{_text(last['type'])}</p><h1>{_text(last['message'] or last['type'])}</h1>",
         f"<p class='place'>{where}</p>" if where else "",
@@ -108,42 +105,41 @@ _STATUS = (
 )
 
 
-def _place(link: dict[str, Any], failure: Failure) -> str:
+def _place(link: dict[str, Any]) -> str:
     """Return where the user would look first: the innermost frame of his own, or the SyntaxError's line."""
     if link["syntax"]:
-        return f"{_path(link['syntax']['file'], failure)}, line {link['syntax']['line']}"
+        return f"{_path(link['syntax']['file'])}, line {link['syntax']['line']}"
     frames = [frame for frame in link["frames"] if frame["own"]] or link["frames"]
     if not frames:
         return ""
-    return (
-        f"{_path(frames[-1]['file'], failure)}, line {frames[-1]['line']}, in {_text(frames[-1]['function'])}"
-    )
+    return f"{_path(frames[-1]['file'])}, line {frames[-1]['line']}, in {_text(frames[-1]['function'])}"
 
 
-def _exception(link: dict[str, Any], failure: Failure, is_open: bool) -> str:
-    relation = _CAUSES.get(link["leads_to"] or "")
-    title = f"<span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}"
+def _exception(link: dict[str, Any], is_open: bool) -> str:
+    relation = _RELATIONS.get(link["leads_to"] or "", "")
+    title = f"{relation} <span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}"
     notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in link["notes"])
-    frames = _frames(link, failure)
+    frames = _frames(link)
     syntax = link["syntax"]
     if syntax:
-        frames.append(_frame_with_source(syntax, failure, _path(syntax["file"], failure), is_open=True))
+        place = f"{_path(syntax['file'])}, line {syntax['line']}"
+        frames.append(_frame_with_source(syntax, place, is_open=True))
     body = f"{notes}<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
     if is_open:
         return f"<section class='card' aria-label='Traceback'><h2>Traceback</h2>{body}</section>"
-    return f"<details class='card'><summary>{title}</summary><p>{relation or ''}</p>{body}</details>"
+    return f"<details class='card'><summary>{title}</summary>{body}</details>"
 
 
-def _frames(link: dict[str, Any], failure: Failure) -> list[str]:
+def _frames(link: dict[str, Any]) -> list[str]:
     """Return the frames, the user's own standing out, the libraries' between them folded together."""
     shown: list[str] = []
     folded: list[str] = []
     frames = link["frames"]
     innermost_own = max((n for n, frame in enumerate(frames) if frame["own"]), default=len(frames) - 1)
     for number, frame in enumerate(frames):
-        title = f"{_path(frame['file'], failure)}, line {frame['line']}, in {_text(frame['function'])}"
+        title = f"{_path(frame['file'])}, line {frame['line']}, in {_text(frame['function'])}"
         is_open = number == innermost_own and not link["syntax"]
-        text = _frame_with_source(frame, failure, title, is_open)
+        text = _frame_with_source(frame, title, is_open)
         if frame["own"] or is_open:
             shown += _fold(folded)
             folded = []
@@ -161,7 +157,7 @@ def _fold(frames: list[str]) -> list[str]:
     return [f"<details class='library'><summary>{count}</summary><ol class='frames'>{items}</ol></details>"]
 
 
-def _frame_with_source(frame: dict[str, Any], failure: Failure, title: str, is_open: bool) -> str:
+def _frame_with_source(frame: dict[str, Any], title: str, is_open: bool) -> str:
     kind = "own" if frame["own"] else "library"
     if not frame["source"]:
         return f"<p class='{kind} bare'>{title}</p>"
@@ -194,7 +190,7 @@ def _watched(folders: Sequence[str]) -> str:
     )
 
 
-def _path(file: str, failure: Failure) -> str:
+def _path(file: str) -> str:
     """Return a file's name, the part that tells most standing out."""
     try:
         relative = os.path.relpath(file)

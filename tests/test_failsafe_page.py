@@ -1,0 +1,277 @@
+"""The page that a fail-safe session answers with, in a real browser and to hostile clients."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import resource
+import shutil
+import socket
+import sys
+import threading
+import time
+
+import pytest
+from breakages import save
+from harness import parse, receive, wait_for
+from servers import BY_ID
+from test_failsafe import ON, end_with_ctrl_c, until_broken, waits
+
+EVIL = "no price <script>document.title='hacked'</script> \u202eevil"
+CHAIN = f"""
+def prices():
+    try:
+        {{}}["a"]
+    except KeyError as error:
+        secret = "a-local-variable"
+        raise ValueError({EVIL!r}) from error
+
+
+prices()
+"""
+
+
+@pytest.fixture
+def broken(serve_copy):
+    """A session whose views raise a chain; gives the server, the source and its whole text."""
+    mode = BY_ID.get("runserver-reload") or BY_ID["run_simple-reload"]
+    server, source = serve_copy(mode, **ON)
+    whole = source.read_text()
+    save(source, CHAIN + whole)
+    until_broken(server, "ValueError")
+    wait_for(lambda: waits(server), "the wait")
+    return server, source, whole
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def open_page(browser, server, path="/ok/", **options):
+    page = browser.new_context(**options).new_page()
+    page.problems = []
+    page.on("console", lambda message: page.problems.append(message.text))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.port}{path}")
+    return page
+
+
+def problems_of(page):
+    """What the console holds, but for the page's own status of 500."""
+    return [text for text in page.problems if "status of 500" not in text]
+
+
+def until_text(page, text):
+    wait_for(lambda: text in page.inner_text("body"), lambda: f"{text!r} in {page.inner_text('body')}")
+
+
+class TestBrowser:
+    def test_it_tells_what_failed_and_comes_back_by_itself(self, broken, browser):
+        """
+        1. The page names exception, message, place and cause; what looks like markup or steers text stays text.
+        2. A breakage of another kind shows without a click; the mended application too, half a second after it serves.
+        """
+        server, source, whole = broken
+        page = open_page(browser, server)
+        text = page.inner_text("body")
+        for part in ("ValueError", "<script>", "<U+202E>evil", "in prices", "Its direct cause:", "KeyError"):
+            assert part in text, part
+        assert page.title().startswith("ValueError")
+        assert "a-local-variable" not in page.inner_text("header")
+        save(source, whole + "\nx = (1,\n")
+        until_text(page, "'(' was never closed")
+        assert page.inner_text(".caret") == "^"
+        served = threading.Event()
+
+        def poll():
+            while server.get("/ok/").status != 200:
+                time.sleep(0.02)
+            served.set()
+
+        save(source, whole)
+        threading.Thread(target=poll).start()
+        until_text(page, "ok")
+        assert served.wait(10)
+        assert not problems_of(page)
+        end_with_ctrl_c(server)
+
+    def test_after_a_post_it_offers_a_link(self, broken, browser):
+        server, source, whole = broken
+        page = open_page(browser, server)
+        # A form of the application's own, as it would have been open before.
+        page.route("**/form", lambda route: route.fulfill(body=form, content_type="text/html"))
+        form = "<form method='post' action='/ok/'><button>send</button></form>"
+        page.goto(f"http://127.0.0.1:{server.port}/form")
+        page.click("button")
+        until_text(page, "Waiting for a change")
+        save(source, whole)
+        until_text(page, "It is back.")
+        assert page.is_visible("#again")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("size", [(1200, 900), (390, 844)], ids=["desktop", "phone"])
+    def test_it_is_readable(self, broken, browser, scheme, size):
+        """No part is wider than the screen, and axe finds nothing serious."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+        server, _source, _whole = broken
+        viewport = {"width": size[0], "height": size[1]}
+        page = open_page(browser, server, color_scheme=scheme, viewport=viewport)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+        found = axe.Axe().run(page).response["violations"]
+        assert not [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")], found
+        assert not problems_of(page)
+
+    def test_without_an_exception_it_shows_the_last_lines(self, broken, browser):
+        server, source, whole = broken
+        save(source, f"import os, sys; print('the last words', file=sys.stderr); os._exit(9)\n{whole}")
+        until_broken(server, "exit status 9")
+        page = open_page(browser, server)
+        assert "the worker ended with exit status 9" in page.inner_text("h1")
+        assert "the last words" in page.inner_text(".output")
+
+
+class TestAnswers:
+    def test_each_client_gets_what_it_asks_for(self, broken):
+        server, _source, _whole = broken
+        kinds = {
+            "text/html,application/xhtml+xml,*/*;q=0.8": "text/html",
+            "application/json": "application/json",
+            "application/json;q=0.5, text/html;q=0.1": "application/json",
+            "text/html;q=0, */*": "text/plain",
+            "*/*": "text/plain",
+            "nonsense;q=x": "text/plain",
+        }
+        for accept, kind in kinds.items():
+            response = server.get("/ok/", headers=(f"Accept: {accept}",))
+            assert response.status == 500
+            assert f"Content-Type: {kind}; charset=utf-8" in response.headers, accept
+            assert "Cache-Control: no-store" in response.headers
+            assert "X-Content-Type-Options: nosniff" in response.headers
+        head = server.get("/ok/", method="HEAD", headers=("Accept: text/html",))
+        assert (head.status, head.body) == (500, b"")
+
+    def test_the_json_is_as_its_schema_says(self, broken):
+        jsonschema = pytest.importorskip("jsonschema")
+        server, source, whole = broken
+        schema = importlib.resources.files("devpatch.features.failsafe") / "failure.schema.json"
+        for text in (None, whole + "\nx = (1,\n", f"import os; os._exit(9)\n{whole}"):
+            if text is not None:
+                said = len(server.stderr)
+                save(source, text)
+                wait_for(lambda said=said: "Ctrl-C quits" in server.stderr[said:], "the next wait")
+            answer = json.loads(server.get("/ok/", headers=("Accept: application/json",)).body)
+            jsonschema.validate(answer, json.loads(schema.read_text()))
+            if text is None:
+                assert [link["type"] for link in answer["exceptions"]] == ["KeyError", "ValueError"]
+                assert answer["exceptions"][1]["message"] == EVIL
+
+    def test_the_policy_allows_its_own_parts_alone(self, broken):
+        server, _source, _whole = broken
+        first, second = (server.get("/ok/", headers=("Accept: text/html",)) for _ in range(2))
+        policies = [
+            next(line for line in response.headers.splitlines() if line.startswith("Content-Security"))
+            for response in (first, second)
+        ]
+        assert policies[0] != policies[1]
+        assert "default-src 'none'" in policies[0]
+        assert "connect-src 'self'" in policies[0]
+        for word in ("unsafe", "http", "*", "data:"):
+            assert word not in policies[0].partition(":")[2]
+
+    def test_a_name_that_others_can_hold_is_told_nothing(self, broken):
+        server, _source, _whole = broken
+        told = (
+            "127.0.0.1",
+            "[::1]:80",
+            "localhost",
+            "web",
+            "my.localhost",
+            "a.local",
+            "b.test:8000",
+            "c.internal",
+        )
+        untold = (
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.com:80",
+            "",
+            "a.b",
+            "x@y.z",
+        )
+        for host in (*told, *untold):
+            with server.connect() as connection:
+                request = f"GET /ok/ HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"
+                connection.sendall(request.encode())
+                response = parse(receive(connection))
+            assert response.status == 500
+            assert (b"prices" in response.body) == (host in told), host
+        with server.connect() as connection:
+            connection.sendall(b"GET /.devpatch/events HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+            assert b"text/event-stream" not in receive(connection)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_it_stays_up_whatever_comes(broken):
+    """
+    1. 200 half-sent requests stay open, 50 clients ask at once, others send 100 MB, garbage, any method.
+    2. Each of the 50 gets its whole answer; the process stays below 100 MiB; then the session still works.
+    """
+    server, source, whole = broken
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    half_sent = []
+    for number in range(200):
+        connection = server.connect()
+        connection.sendall(b"GET /ok/ HTTP/1.1\r\nHost: " if number % 2 else b"")
+        half_sent.append(connection)
+    answers = []
+
+    def ask():
+        answers.append(server.get("/ok/", headers=("Accept: text/html",)))
+
+    def upload():
+        with server.connect() as connection:
+            connection.sendall(b"POST /ok/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b"x" * 1_000_000)
+            answers.append(parse(receive(connection)))
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    threads += [threading.Thread(target=upload) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for garbage in (
+        b"\x00" * 100_000 + b"\r\n\r\n",
+        b"\x16\x03\x01" + bytes(range(256)),
+        b"BREW coffee HTTP/9\r\n\r\n",
+    ):
+        with server.connect() as connection:
+            connection.sendall(garbage)
+            connection.shutdown(socket.SHUT_WR)
+            receive(connection)
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == 52
+    for answer in answers:
+        length = next(
+            int(line.split(":")[1]) for line in answer.headers.splitlines() if "Content-Length" in line
+        )
+        assert (answer.status, len(answer.body)) == (500, length)
+    with open(f"/proc/{server.process.pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak < 100 * 1024, f"{peak} KiB"
+    for connection in half_sent:
+        connection.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    save(source, whole)
+    wait_for(lambda: server.get("/ok/").status == 200, "the mended application")
+    end_with_ctrl_c(server)
