@@ -16,25 +16,21 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from ... import console
 from ...supervision import Session
 from ...worker import Report
 from .answering import BACKLOG, Answering
-from .answers import answer
-from .terminal import Terminal
-from .watching import Picture, Restraint, Watcher, differences, is_source
-from .workers import INTERRUPT_LIMIT, Failure, Verdict, Worker, reap, script_of
+from .holding import Holding
+from .watching import Picture, Watcher, differences, is_source
+from .workers import INTERRUPT_LIMIT, Verdict, Worker, script_of
 
 _TICK = 0.1  # seconds between two looks at a worker that loads
 # A worker that has reported its failure, or a change, ends by itself within these seconds, or is ended.
 _GRACE = 4.0
 # When a worker has begun to serve, its reloader takes so many seconds to see a change that came before.
 _HANDOVER = 2.5
-_QUIET = 0.1  # seconds without a further change before a start, for editors save in several steps
-_MOST_QUIET_LOOKS = 20
 
 
 def run(session: Session) -> int:
@@ -47,8 +43,6 @@ class Supervisor:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._terminal = Terminal()
-        self._restraint = Restraint()
         script = script_of(session.command)
         self._watcher = Watcher(
             folders=[os.getcwd(), *([os.path.dirname(script)] if script else [])],
@@ -56,6 +50,7 @@ class Supervisor:
             files=session.extra_files,
             exclude_patterns=session.exclude_patterns,
         )
+        self._holding = Holding(self._watcher)
         self._home = Path(tempfile.mkdtemp(prefix="devpatch-"))
         atexit.register(shutil.rmtree, self._home, ignore_errors=True)
         self._before: Picture = {}
@@ -67,11 +62,11 @@ class Supervisor:
             self._listener = session.listen(session.address)
         except Exception:
             # No edit of code will mend that. The worker finds it out as well, and says it as it does today.
-            self._answering = None
+            self._holding.answering = None
             self._descriptor = None
             return
         self._listener.listen(BACKLOG)
-        self._answering = Answering(self._listener, session.tls)
+        self._holding.answering = Answering(self._listener, session.tls)
         self._descriptor = None
         if session.address is not None:
             self._listener.set_inheritable(True)
@@ -82,7 +77,7 @@ class Supervisor:
         try:
             while True:
                 self._before = self._watcher.look()
-                self._restraint.begin_start()
+                self._holding.restraint.begin_start()
                 self._session.before_start()
                 worker = Worker(self._session, self._descriptor, self._home)
                 try:
@@ -92,8 +87,10 @@ class Supervisor:
                     raise
                 finally:
                     worker.stop()
-                    self._terminal.restore()
-                if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and self._answering is None):
+                    self._holding.terminal.restore()
+                if verdict is Verdict.ENDED or (
+                    verdict is Verdict.BROKEN and self._holding.answering is None
+                ):
                     return worker.status
                 if verdict is Verdict.MOVED:
                     self._move(worker.reports()[Report.MOVED]["address"])
@@ -117,7 +114,7 @@ class Supervisor:
                     return _end(worker)
             elif time.monotonic() - looked_at > self._watcher.interval:
                 if changes := self._changes_in_start():
-                    self._tell_change(changes)
+                    self._holding.tell_change(changes)
                     worker.stop()
                     return Verdict.RELOAD
                 looked_at = time.monotonic()
@@ -125,102 +122,42 @@ class Supervisor:
 
     def _hand_over(self, worker: Worker) -> Verdict:
         """Leave the watching to the worker's own reloader; see to what changed before that watched."""
-        self._notify("recovered", is_last=True)
-        self._restraint.forget()
+        self._holding.notify("recovered", is_last=True)
+        self._holding.restraint.forget()
         deadline = time.monotonic() + _HANDOVER
         if not worker.wait(deadline - time.monotonic()):
             missed = [name for name in self._changes_in_start() if is_source(name)]
             if missed and not worker.wait(_HANDOVER):
-                self._tell_change(missed)
+                self._holding.tell_change(missed)
                 worker.relieve()
                 return Verdict.RELOAD
             worker.wait(None)
         return worker.verdict()
 
     def _changes_in_start(self) -> list[str]:
-        return self._restraint.in_start(differences(self._before, self._watcher.look()))
+        return self._holding.restraint.in_start(differences(self._before, self._watcher.look()))
 
     def _move(self, address: list[object]) -> None:
-        if self._answering is not None:
+        if self._holding.answering is not None:
             self._listener.close()
         self._session.address = address
         self._listen()
 
     def _hold(self, worker: Worker) -> None:
-        """Answer with the worker's failure until a file changes or Enter is pressed."""
+        """Wait for a mend, unless a file has changed since the worker began to start."""
         failure = worker.failure()
         self._watcher.include(failure.files, failure.paths, self._before, worker.started_at)
         if not failure.was_printed:
             fault = worker.fault()
             console.write(f"{fault}\n" if fault else "")
             console.say(f"fail-safe: {failure.summary}")
-        changes = self._changes_in_start()
-        if not changes:
-            changes = self._wait(failure)
-        if changes:
-            self._let_settle()
-            self._tell_change(changes)
-
-    def _wait(self, failure: Failure) -> list[str]:
-        """Return the files that changed; none where Enter was pressed."""
-        assert self._answering is not None
-        self._notify("broken", is_last=True)
-        self._before = self._watcher.look()
-        folders = self._watcher.folders
-        self._answering.open(lambda request: answer(request, failure, folders))
-        self._terminal.forget_input()
-        console.say(f"fail-safe: {self._what_it_waits_for()}")
-        try:
-            while not self._terminal.wait_for_enter(self._watcher.interval):
-                if os.getpid() == 1:
-                    reap()
-                picture = self._watcher.look()
-                changes = differences(self._before, picture)
-                self._before = picture
-                muted = set(self._restraint.muted)
-                if wanted := self._restraint.in_wait(changes):
-                    for name in self._restraint.muted - muted:
-                        console.say(
-                            f"fail-safe: {_shown(name)} changes all the time, and starts no more workers"
-                        )
-                    return wanted
-            self._restraint.forget()
-            return []
-        finally:
-            self._answering.close()
-
-    def _let_settle(self) -> None:
-        before = self._watcher.look()
-        for _ in range(_MOST_QUIET_LOOKS):
-            time.sleep(_QUIET)
-            after = self._watcher.look()
-            if after == before:
-                break
-            before = after
-
-    def _what_it_waits_for(self) -> str:
-        where = " and ".join(self._watcher.folders) or "the imported files"
-        enter = "Enter starts it again, " if self._terminal else ""
-        return f"waiting for a change in {where}; {enter}Ctrl-C quits"
-
-    def _notify(self, name: str, *, is_last: bool = False) -> None:
-        if self._answering is not None:
-            self._answering.notify(name, is_last=is_last)
-
-    def _tell_change(self, changes: Sequence[str]) -> None:
-        self._notify("starting")
-        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        console.say(f"fail-safe: {_shown(changes[0])}{more} changed, starting again")
+        picture = self._watcher.look()
+        if changes := self._holding.restraint.in_start(differences(self._before, picture)):
+            self._holding.tell_change(changes)
+        else:
+            self._holding.wait(failure, picture)
 
 
 def _end(worker: Worker) -> Verdict:
     worker.stop()
     return worker.verdict()
-
-
-def _shown(name: str) -> str:
-    try:
-        relative = os.path.relpath(name)
-    except ValueError:  # another drive
-        return name
-    return name if relative.startswith(os.pardir) else relative

@@ -1,0 +1,119 @@
+"""Commands that are recognisably development servers with a reloader, and the address in them.
+
+Only what Python was started with is read (``sys.orig_argv``), for this is asked before any code of theirs runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Address = tuple[str, int, bool]  # host, port, whether it is IPv6
+
+_DJANGO_SCRIPTS = ("manage.py", "django-admin", "django-admin.py", "django-admin.exe")
+_FLASK_SCRIPTS = ("flask", "flask.exe")
+_RUNSERVERS = ("runserver", "runserver_plus")
+_ADDRPORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+):)?(?P<port>\d+)")
+# Options of `flask run` and its group that take a value of their own.
+_FLASK_VALUES = frozenset(
+    {"--app", "-A", "--env-file", "-e", "--host", "-h", "--port", "-p", "--cert", "--key"}
+    | {"--extra-files", "--exclude-patterns"}
+)
+_NAMES_A_SERVER = re.compile(r"\b(flask|werkzeug)\b", re.IGNORECASE)
+_STARTS_A_SERVER = re.compile(r"\brun_simple\s*\(|\.run\s*\(")
+_ASKS_FOR_RELOADS = re.compile(r"\b(debug|use_reloader)\s*=\s*(True|1)\b")
+_TRUE = ("1", "true", "yes", "on", "t", "y")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A development server's command: where it would listen (None: not known), and whether a script starts it."""
+
+    server: str
+    address: Address | None = None
+    script: str | None = None
+
+
+def recognise(argv: Sequence[str], environ: Mapping[str, str]) -> Command | None:
+    """Return the server that Python was started for with ``argv``, if it reloads; None for all other programs."""
+    target, arguments = _split(argv[1:])
+    name = os.path.basename(target)
+    if target in ("-m django", "-m django.__main__") or name in _DJANGO_SCRIPTS:
+        return _django(arguments)
+    if target in ("-m flask", "-m flask.__main__") or name in _FLASK_SCRIPTS:
+        return _flask(arguments, environ)
+    if name.endswith(".py"):
+        return Command("the script", script=target)
+    return None
+
+
+def _split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return what Python runs, a script or "-m module", and the arguments for it."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "-m" and rest:
+            return f"-m {rest.pop(0)}", rest
+        if word == "-c":
+            return "", rest
+        if word in ("-W", "-X"):
+            rest[:1] = []
+        elif not word.startswith("-"):
+            return word, rest
+    return "", []
+
+
+def _django(arguments: list[str]) -> Command | None:
+    if not arguments or arguments[0] not in _RUNSERVERS or "--noreload" in arguments:
+        return None
+    if any(word in ("-h", "--help", "--version") for word in arguments):
+        return None
+    if any(word.startswith(("--cert", "--key-file")) for word in arguments):
+        return Command(arguments[0])  # It would speak TLS.
+    ipv6 = "-6" in arguments or "--ipv6" in arguments
+    for word in arguments[1:]:
+        found = _ADDRPORT.fullmatch(word)
+        if found:
+            host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
+            return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
+    return Command(arguments[0], ("::1" if ipv6 else "127.0.0.1", 8000, ipv6))
+
+
+def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
+    options: dict[str, str] = {}
+    flags: list[str] = []
+    words: list[str] = []
+    rest = list(arguments)
+    while rest:
+        name, is_given, value = rest.pop(0).partition("=")
+        if name in _FLASK_VALUES:
+            options[name] = value if is_given else (rest.pop(0) if rest else "")
+        elif name.startswith("-"):
+            flags.append(name)
+        else:
+            words.append(name)
+    debug = environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    debug = ("--debug" in flags or debug) and "--no-debug" not in flags
+    reloads = ("--reload" in flags or debug) and "--no-reload" not in flags
+    if words[:1] != ["run"] or not reloads or "--help" in flags:
+        return None
+    if "--cert" in options or environ.get("FLASK_RUN_CERT"):
+        return Command("flask run")
+    host = options.get("--host") or options.get("-h") or environ.get("FLASK_RUN_HOST") or "127.0.0.1"
+    port = options.get("--port") or options.get("-p") or environ.get("FLASK_RUN_PORT") or "5000"
+    if not (port.isascii() and port.isdigit()):
+        return Command("flask run")
+    return Command("flask run", (host, int(port), ":" in host))
+
+
+def starts_a_server(script: str, environ: Mapping[str, str]) -> bool:
+    """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads."""
+    try:
+        text = Path(script).read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return False
+    asks = _ASKS_FOR_RELOADS.search(text) or environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    return bool(asks and _NAMES_A_SERVER.search(text) and _STARTS_A_SERVER.search(text))
