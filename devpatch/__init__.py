@@ -32,9 +32,11 @@ started = False
 class Gate:
     """A finder that finds nothing: it hears of the first server module's import, arms devpatch and leaves."""
 
+    awaited = SERVER_MODULES
+
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        """Return the module's real spec, with devpatch's hooks in it, if it is the awaited one."""
-        if name not in SERVER_MODULES:
+        """Return the module's real spec, with devpatch's hooks in it, if it is an awaited one."""
+        if name not in self.awaited:
             return None
         try:
             sys.meta_path.remove(self)
@@ -61,20 +63,27 @@ def start() -> None:
     started = True
     if os.environ.get("DEVPATCH_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
         return
-    sys.meta_path.insert(0, Gate())
+    gate = Gate()
+    sys.meta_path.insert(0, gate)
     # Taken out of the environment, so that no process which this one starts takes itself for the worker.
     worker_of = os.environ.pop("_DEVPATCH_WORKER", None)
-    if worker_of is not None:
-        _begin_worker(worker_of)
+    if worker_of is not None or os.environ.get("DEVPATCH_FAILSAFE"):
+        _begin_fail_safe(gate, worker_of)
 
 
-def _begin_worker(described: str) -> None:
+def _begin_fail_safe(gate: Gate, worker_of: str | None) -> None:
     try:
-        from devpatch import worker
+        if worker_of is not None:
+            from devpatch import worker
 
-        worker.begin(described)
+            worker.begin(worker_of)
+        else:
+            from devpatch import first_start
+
+            if first_start.begin():
+                gate.awaited = SERVER_MODULES | first_start.COMMAND_LINES
     except Exception as error:
-        _say(f"fail-safe: this worker can't report to its supervisor: {type(error).__name__}: {error}")
+        _say(f"fail-safe can't see how this process ends: {type(error).__name__}: {error}")
 
 
 def _say(message: str) -> None:

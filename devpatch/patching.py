@@ -30,6 +30,7 @@ class Capability(enum.Enum):
     RESPONSES = "know when a response is out"
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
+    FIRST_START = "see how a command line ends"
     WORKERS = "start the reloader's workers, and know why they end"
 
 

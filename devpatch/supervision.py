@@ -37,6 +37,7 @@ class Session:
 
 # Runs the session and returns the exit status of its last worker.
 _takeover: Callable[[Session], int] | None = None
+_has_run = False
 
 
 def take_over(run: Callable[[Session], int]) -> Undo:
@@ -58,8 +59,15 @@ def is_taken_over() -> bool:
 
 def run(session: Session) -> int:
     """Run ``session``; returns the status with which its process is to exit."""
+    global _has_run
     assert _takeover is not None
+    _has_run = True
     return _takeover(session)
+
+
+def has_run() -> bool:
+    """Whether a session was begun in this process, so that what comes after is no first start."""
+    return _has_run
 
 
 def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **kwargs: Any) -> Any:

@@ -1,17 +1,20 @@
-"""flask.cli: an application that ``flask run`` could not load, for which it serves a stand-in.
+"""flask.cli: an application that ``flask run`` could not load.
 
-In a reloader's worker it prints the traceback and goes on, so the call that prints it is where we hear of it:
-a wrapper around the loading would put frames of ours into that traceback.
+In a reloader's worker it prints the traceback and serves a stand-in, so the call that prints it is where we
+hear of it: a wrapper around the loading would put frames of ours into that traceback. At the first start the
+command ends.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import worker
-from ..patching import Capability, Overlay, overlaid
+from .. import first_start, worker
+from ..connections import frames
+from ..patching import Capability, Overlay, Wrap, overlaid
 
 
 def _make_traceback(traceback: ModuleType) -> ModuleType:
@@ -24,5 +27,25 @@ def _make_traceback(traceback: ModuleType) -> ModuleType:
     return overlaid(traceback, print_exc=print_exc)
 
 
+_OWN_EXITS = ("flask", "click", "devpatch")
+
+
+def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return wrapped(*args, **kwargs)
+    except SystemExit as error:
+        from flask.cli import NoAppException
+
+        *_outer, innermost = frames(error.__traceback__)
+        if isinstance(error.__context__, NoAppException):  # The one usage error that an edit may mend.
+            first_start.hold(error.__context__, from_command_line=True)
+        elif str(innermost.f_globals.get("__name__")).partition(".")[0] not in _OWN_EXITS:
+            first_start.hold(error, from_command_line=True)
+        raise
+
+
 # run_command begins to run before any server is reported, so it is patched when the module is imported.
-ENTRY_PATCHES = (Overlay("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),)
+ENTRY_PATCHES = (
+    Overlay("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
+    Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),
+)

@@ -1,0 +1,110 @@
+"""The first start: a command that is recognisably a reloading development server, and whose code is broken.
+
+There is no reloader yet, so the process itself waits, and then becomes the same command anew: same
+arguments, folder, environment and terminal, and no further layer of processes (on Windows one, for there
+a process can't become another).
+
+Limits: a plain script's ``sys.exit``, ``os._exit`` and signals end it as always.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import NoReturn
+
+from ... import failures, supervision, switches
+from ...console import say, write
+from ...first_start import Command as Process
+from .answering import BACKLOG, Answering
+from .commands import Address, Command, recognise, starts_a_server
+from .holding import Holding
+from .watching import Watcher
+from .workers import Failure
+
+
+def hold_if_server(process: Process, error: BaseException, from_command_line: bool) -> None:
+    """Where a reloading server's first start ended with ``error``, wait and start it again; else do nothing.
+
+    Its traceback was printed. ``from_command_line`` says that Django's or Flask's own command line ran, so
+    that a ``sys.exit`` of the code counts. Raises SystemExit once somebody ended the wait.
+    """
+    settings = switches.read(process.environ)
+    if supervision.has_run() or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
+        return
+    command = recognise(sys.orig_argv, process.environ)
+    if command is None or not _is_held(error, command, from_command_line):
+        return
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        write(f"{error.code}\n")  # The interpreter would have printed it.
+    try:
+        _hold(error, command)
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None  # As the servers end with Ctrl-C.
+    _start_again(process)
+
+
+def _is_held(error: BaseException, command: Command, from_command_line: bool) -> bool:
+    if isinstance(error, SystemExit):
+        return from_command_line
+    if not isinstance(error, Exception):
+        return False
+    return command.script is None or starts_a_server(command.script, os.environ)
+
+
+def _hold(error: BaseException, command: Command) -> None:
+    told = failures.describe(error)
+    script = [os.path.dirname(os.path.abspath(command.script))] if command.script else []
+    watcher = Watcher([os.getcwd(), *script], [path for path in sys.path if path], (), ())
+    before = watcher.look()
+    watcher.include([*told["files"], *told["modules"]], told["paths"], before, time.time())
+    holding = Holding(watcher)
+    listener = _listen(command.address) if command.address else None
+    if listener is not None:
+        holding.answering = Answering(listener, None)
+    # As both frameworks do it, for process 1 of a container has no default.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    say(f"fail-safe: {command.server} could not start; {_where(command, listener)}")
+    try:
+        holding.wait(Failure(told["summary"], told["text"], tuple(told["chain"])), before)
+        holding.notify("recovered", is_last=True)
+    finally:
+        holding.terminal.restore()
+
+
+def _where(command: Command, listener: socket.socket | None) -> str:
+    if listener is None or command.address is None:
+        return "its address is not known yet, so the error stands here alone"
+    host, port, _ipv6 = command.address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/ shows why"
+
+
+def _listen(address: Address) -> socket.socket | None:
+    host, port, ipv6 = address
+    listener = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
+    try:
+        if os.name == "posix":  # Elsewhere it would let two servers have the same port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError, UnicodeError):
+        listener.close()
+        return None  # The server will say it, once it gets that far.
+    return listener
+
+
+def _start_again(process: Process) -> NoReturn:
+    command = [sys.executable, *sys.orig_argv[1:]]
+    os.chdir(process.folder)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+    if os.name == "posix":
+        os.execve(command[0], command, process.environ)
+    os._exit(subprocess.call(command, env=process.environ))

@@ -1,0 +1,62 @@
+"""What is remembered of a command before any code of its runs, and the way to fail-safe where that code fails.
+
+Limits: this runs at each start of Python with DEVPATCH_FAILSAFE set, so nothing but ``os`` and ``sys`` is
+imported; what the command is, is asked only when it has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+# The commands whose command lines are watched for an end; that costs an import of wrapt.
+_SUBCOMMANDS = {"runserver", "runserver_plus", "run"}
+COMMAND_LINES = frozenset({"django.core.management", "flask.cli"})
+
+
+class Command:
+    """How this process was started: its folder, and a copy of its environment."""
+
+    def __init__(self) -> None:
+        self.folder = os.getcwd()
+        self.environ = dict(os.environ)
+
+
+command: Command | None = None
+
+
+def begin() -> bool:
+    """Remember the command and watch for its failure; returns whether its command line is to be watched too.
+
+    Raises OSError where the working directory is gone.
+    """
+    global command
+    if "RUN_MAIN" in os.environ or "WERKZEUG_RUN_MAIN" in os.environ:
+        return False  # A reloader's worker is no first start.
+    command = Command()
+    show: Any = sys.excepthook
+
+    def show_and_hold(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        show(kind, error, traceback)
+        hold(error)
+
+    sys.excepthook = show_and_hold
+    return not _SUBCOMMANDS.isdisjoint(sys.orig_argv)
+
+
+def hold(error: BaseException, *, from_command_line: bool = False) -> None:
+    """Where this is a development server's first start, which ``error`` ended, wait for a mend and start anew.
+
+    Returns where it is not. Raises SystemExit once somebody ended the wait.
+    """
+    if command is None:
+        return
+    try:
+        from .features.failsafe.first_start import hold_if_server
+    except Exception:
+        return  # Without wrapt: whatever crashes, crashes as always.
+    hold_if_server(command, error, from_command_line)
