@@ -41,6 +41,11 @@ def begin() -> bool:
     def show_and_hold(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
+        if "devpatch.requests" in sys.modules:  # Else there is no frame of ours in it.
+            from .requests import without_our_frames
+
+            without_our_frames(error)
+            traceback = error.__traceback__
         show(kind, error, traceback)
         hold(error)
 

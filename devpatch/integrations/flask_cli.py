@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import first_start, worker
 from ..connections import frames
-from ..patching import Capability, Overlay, Wrap, overlaid
+from ..patching import Capability, Overlay, Surround, Wrap, overlaid
 
 
 def _make_traceback(traceback: ModuleType) -> ModuleType:
@@ -27,6 +27,18 @@ def _make_traceback(traceback: ModuleType) -> ModuleType:
     return overlaid(traceback, print_exc=print_exc)
 
 
+# The one usage error that an edit may mend; click tells what it exits for by showing it.
+_missing_app: list[BaseException] = []
+
+
+def _watch_show(show: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(error: BaseException, file: Any = None) -> None:
+        show(error, file)
+        _missing_app.append(error)
+
+    return watched
+
+
 _OWN_EXITS = ("flask", "click", "devpatch")
 
 
@@ -34,11 +46,9 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
-        from flask.cli import NoAppException
-
         *_outer, innermost = frames(error.__traceback__)
-        if isinstance(error.__context__, NoAppException):  # The one usage error that an edit may mend.
-            first_start.hold(error.__context__, from_command_line=True)
+        if _missing_app:
+            first_start.hold(_missing_app[0], from_command_line=True)
         elif str(innermost.f_globals.get("__name__")).partition(".")[0] not in _OWN_EXITS:
             first_start.hold(error, from_command_line=True)
         raise
@@ -47,5 +57,6 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
 # run_command begins to run before any server is reported, so it is patched when the module is imported.
 ENTRY_PATCHES = (
     Overlay("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
+    Surround("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),
     Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),
 )
