@@ -31,7 +31,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         "summary": _summary(error),
         "chain": _chain(error),
         "files": sorted(_files_of(error)),
-        "modules": sorted(_own_modules()),
+        "modules": sorted(own_modules()),
         "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
     }
 
@@ -143,7 +143,7 @@ def _files_of(error: BaseException) -> set[str]:
     return {os.path.abspath(name) for name in files if not name.startswith("<")}
 
 
-def _own_modules() -> set[str]:
+def own_modules() -> set[str]:
     """Return the files of the imported modules that belong to no installation of Python or of a package."""
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return {os.path.abspath(name) for name in names if isinstance(name, str) and is_own(name)}

@@ -17,7 +17,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import arming, draining, features, integrations, process, requests, switches, worker
+from . import (
+    arming,
+    draining,
+    features,
+    first_start,
+    integrations,
+    process,
+    requests,
+    supervision,
+    switches,
+    worker,
+)
 from . import threads as threads_module
 from .console import say, write
 from .patching import Capability, Outcome, Patch, ledger
@@ -217,6 +228,12 @@ def loading(main: Callable[..., Any]) -> Callable[..., None]:
             end_broken_worker()
 
     return load
+
+
+def command_line_left(error: SystemExit) -> None:
+    """The code, and not the command line, ended this process while a framework's command line ran."""
+    supervision.report_exit(error)
+    first_start.hold(error, from_command_line=True)
 
 
 def _show_as_thread_does(error: BaseException) -> None:

@@ -93,6 +93,7 @@ def _features() -> list[dict[str, Any]]:
                 "servers": {"every server": reason},
             }
         ]
+    integrations.prepare_checks()
     return [
         {
             "name": feature.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 
 from . import draining, worker
 from .connections import frames
+from .console import write
 from .patching import Undo
 from .process import ExitStatus, Leaving
 
@@ -81,10 +83,16 @@ def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **k
         if isinstance(error, Leaving) or (error.code != ExitStatus.RELOAD and _raised_in(error, module)):
             worker.report(worker.Report.ENDED)
         elif error.code != ExitStatus.RELOAD:
-            worker.failed(error)
+            report_exit(error)
         raise
     worker.report(worker.Report.ENDED)
     return result
+
+
+def report_exit(error: SystemExit) -> None:
+    """Report that the code of this worker called ``sys.exit``, and show where, which the interpreter does not."""
+    if worker.failed(error):
+        write("".join(traceback.format_exception(error)))
 
 
 def _raised_in(error: BaseException, module: ModuleType) -> bool:

@@ -101,6 +101,14 @@ def report(what: Report, **details: Any) -> bool:
     return True
 
 
+def serves() -> None:
+    """Report that the code is loaded, the reloader watches and the server accepts connections."""
+    if _self is not None:
+        from . import failures
+
+        report(Report.SERVING, modules=sorted(failures.own_modules()))
+
+
 def failed(error: BaseException) -> bool:
     """Report that ``error`` kept the code from being loaded; False as for ``report``."""
     if _self is None or _self.verdict is not None:
@@ -195,13 +203,12 @@ def _report_uncaught() -> None:
             without_our_frames(error)
             show(kind, error, error.__traceback__)
         finally:
-            if isinstance(error, Exception):
-                failed(error)
+            failed(error)
 
     def report_last() -> None:
         # The program may have put another hook in place; and other threads may outlive the main one.
         error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-        if isinstance(error, Exception):
+        if error is not None:
             failed(error)
 
     sys.excepthook = show_and_report

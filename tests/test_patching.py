@@ -22,6 +22,7 @@ def state(patch):
     return (id(vars(parent).get(name)), name in vars(parent), type(value).__name__)
 
 patches = dict.fromkeys(p for row in integrations.SERVERS for p in integrations.patches_for(row.name))
+integrations.prepare_checks()
 available = [p for p in patches if importlib.util.find_spec(p.target.partition(".")[0])]
 found = {"titles": [p.title for p in available], "unfit": [r for p in available if (r := dry_run(p))]}
 fit = [p for p in available if not dry_run(p)]
@@ -86,10 +87,11 @@ def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
 
 def test_the_tables_of_server_modules_agree():
     """The gate's, which may import nothing, the one for a missing wrapt, and the integrations' own."""
-    from devpatch import SERVER_MODULES, arming, integrations
+    from devpatch import SERVER_MODULES, arming, first_start, integrations
+    from devpatch.patching import Capability
 
-    entries = {(p.target, p.path) for p in integrations.entry_patches()} - {
-        ("werkzeug.serving", "make_server")
-    }
-    assert entries == {(module, path) for module, paths in arming._ENTRIES.items() for path in paths}
-    assert {module for module, _ in entries} == SERVER_MODULES
+    patches = integrations.entry_patches()
+    starts = {(p.target, p.path) for p in patches if p.provides is Capability.START}
+    starts -= {("werkzeug.serving", "make_server")}
+    assert starts == {(module, path) for module, paths in arming._ENTRIES.items() for path in paths}
+    assert {p.target for p in patches} == SERVER_MODULES | first_start.COMMAND_LINES

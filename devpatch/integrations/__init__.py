@@ -98,3 +98,9 @@ def patches_for(server: str) -> tuple[Patch, ...]:
     """Return all the patches that matter to ``server``."""
     entries = tuple(p for module in _integrations_of(server) for p in getattr(module, "ENTRY_PATCHES", ()))
     return entries + serving_patches(server)
+
+
+def prepare_checks() -> None:
+    """Let modules be imported that need more than an import, before their patches are checked by ``dry_run``."""
+    for module in dict.fromkeys(module for row in SERVERS for module in row.integrations):
+        getattr(module, "prepare_check", lambda: None)()

@@ -5,6 +5,7 @@ It prints the exception in one line and serves a stand-in that raises it for eac
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,17 @@ def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: 
     if isinstance(error, BaseException) and worker.failed(error):
         write("".join(traceback.format_exception(error)))
     return wrapped(*args, **kwargs)
+
+
+def prepare_check() -> None:
+    """The command's module asks for a setting when it is imported: let it find Django's defaults."""
+    try:
+        from django.conf import settings
+
+        if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+            settings.configure()
+    except Exception:
+        pass  # No Django, or a broken one, which the check will tell.
 
 
 ENTRY_PATCHES = (

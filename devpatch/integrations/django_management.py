@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import first_start
+from .. import serving
 from ..connections import frames
 from ..patching import Capability, Wrap
 
-_OWN_EXITS = ("django", "argparse", "devpatch", "optparse")
+_OWN_EXITS = ("django", "django_extensions", "argparse", "werkzeug", "devpatch")
 
 
 def _observe_execute(wrapped: Callable[..., Any], utility: Any, args: Any, kwargs: Any) -> Any:
@@ -19,7 +19,7 @@ def _observe_execute(wrapped: Callable[..., Any], utility: Any, args: Any, kwarg
         *_outer, innermost = frames(error.__traceback__)
         # Else it is what Django says of a command that is wrong.
         if str(innermost.f_globals.get("__name__")).partition(".")[0] not in _OWN_EXITS:
-            first_start.hold(error, from_command_line=True)
+            serving.command_line_left(error)
         raise
 
 

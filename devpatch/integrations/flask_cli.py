@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import first_start, worker
+from .. import first_start, serving, worker
 from ..connections import frames
 from ..patching import Capability, Overlay, Surround, Wrap, overlaid
 
@@ -39,7 +39,7 @@ def _watch_show(show: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
-_OWN_EXITS = ("flask", "click", "devpatch")
+_OWN_EXITS = ("flask", "click", "werkzeug", "devpatch")
 
 
 def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: Any) -> Any:
@@ -50,7 +50,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
         if _missing_app:
             first_start.hold(_missing_app[0], from_command_line=True)
         elif str(innermost.f_globals.get("__name__")).partition(".")[0] not in _OWN_EXITS:
-            first_start.hold(error, from_command_line=True)
+            serving.command_line_left(error)
         raise
 
 

@@ -43,7 +43,7 @@ def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args:
     serve, *rest = args
 
     def main() -> None:
-        worker.report(worker.Report.SERVING)  # By now the reloader has seen each file once.
+        worker.serves()  # By now the reloader has seen each file once.
         serve()
 
     return supervision.run_worker(wrapped, sys.modules[_MODULE], serving.loading(main), *rest, **kwargs)

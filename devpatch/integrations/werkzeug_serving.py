@@ -49,7 +49,7 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         serving.end_broken_worker()  # The application is a stand-in that raises for each request.
     _expects_server.set(True)
     if not call.get("use_reloader"):
-        worker.report(worker.Report.SERVING)  # The code was changed so: nothing watches from now on.
+        worker.serves()  # The code was changed so: nothing watches from now on.
     return wrapped(*args, **kwargs)
 
 

@@ -19,7 +19,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
     leaves_threads = isinstance(server, socketserver.ThreadingMixIn) and server.daemon_threads
     if serving.take_claim():
         serving.guard(server)
-        worker.report(worker.Report.SERVING)
+        worker.serves()
     elif threading.current_thread() is threading.main_thread() and not serving.is_guarded(server):
         # A program may use what its request has left behind, once handle_request has returned.
         single = wrapped.__name__ == "handle_request"

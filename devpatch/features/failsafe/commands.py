@@ -24,7 +24,7 @@ _FLASK_VALUES = frozenset(
 )
 _NAMES_A_SERVER = re.compile(r"\b(flask|werkzeug)\b", re.IGNORECASE)
 _STARTS_A_SERVER = re.compile(r"\brun_simple\s*\(|\.run\s*\(")
-_ASKS_FOR_RELOADS = re.compile(r"\b(debug|use_reloader)\s*=\s*(True|1)\b")
+_ASKS_FOR_RELOADS = re.compile(r"\b(debug|use_reloader)\s*=\s*(?!False|0|None|=)")
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
 

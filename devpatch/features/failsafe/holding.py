@@ -10,9 +10,11 @@ from ... import console
 from .answering import Answering
 from .answers import answer
 from .terminal import Terminal
-from .watching import Picture, Restraint, Watcher, differences
+from .watching import Picture, Restraint, Watcher, differences, has_grown
 from .workers import Failure, reap
 
+# What is said at the end of a worker may go to a file through another program (`| tee log`), within these seconds.
+_ECHO_LIMIT = 0.5
 _QUIET = 0.1  # seconds without a further change before a start, for editors save in several steps
 _MOST_QUIET_LOOKS = 20
 
@@ -47,14 +49,21 @@ class Holding:
 
     def _wait_for_change(self, before: Picture) -> list[str]:
         """Return the files that changed; none where Enter was pressed."""
+        began = time.monotonic()
         while not self.terminal.wait_for_enter(self.watcher.interval):
             if os.getpid() == 1:
                 reap()
             picture = self.watcher.look()
+            waited = time.monotonic() - began
+            changes = differences(before, picture)
+            if waited < _ECHO_LIMIT:
+                changes = [name for name in changes if not has_grown(before.get(name), picture.get(name))]
             muted = set(self.restraint.muted)
-            wanted = self.restraint.in_wait(differences(before, picture))
+            wanted = self.restraint.in_wait(changes, waited)
             for name in self.restraint.muted - muted:
-                console.say(f"fail-safe: {_shown(name)} changes all the time, and starts no more workers")
+                console.say(
+                    f"fail-safe: {_shown(name)} changes all the time, and starts no more workers until one serves"
+                )
             if wanted:
                 return wanted
             before = picture

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from ...supervision import Session
 from ...worker import Report
 from .answering import BACKLOG, Answering
 from .holding import Holding
-from .watching import Picture, Watcher, differences, is_source
+from .watching import SESSION_FOLDER, Picture, Watcher
 from .workers import INTERRUPT_LIMIT, Verdict, Worker, script_of
 
 _TICK = 0.1  # seconds between two looks at a worker that loads
@@ -45,13 +46,14 @@ class Supervisor:
         self._session = session
         script = script_of(session.command)
         self._watcher = Watcher(
-            folders=[os.getcwd(), *([os.path.dirname(script)] if script else [])],
+            # A console script's folder holds the commands of the whole environment.
+            folders=[os.getcwd(), *([os.path.dirname(script)] if script and script.endswith(".py") else [])],
             paths=[path for path in sys.path if path],
             files=session.extra_files,
             exclude_patterns=session.exclude_patterns,
         )
         self._holding = Holding(self._watcher)
-        self._home = Path(tempfile.mkdtemp(prefix="devpatch-"))
+        self._home = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
         atexit.register(shutil.rmtree, self._home, ignore_errors=True)
         self._before: Picture = {}
         self._listen()
@@ -74,31 +76,44 @@ class Supervisor:
 
     def run(self) -> int:
         """See ``run``."""
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, _hang_up)
         try:
             while True:
-                self._before = self._watcher.look()
-                self._holding.restraint.begin_start()
-                self._session.before_start()
-                worker = Worker(self._session, self._descriptor, self._home)
-                try:
-                    verdict = self._attend(worker)
-                except KeyboardInterrupt:
-                    worker.wait(INTERRUPT_LIMIT)
-                    raise
-                finally:
-                    worker.stop()
-                    self._holding.terminal.restore()
-                if verdict is Verdict.ENDED or (
-                    verdict is Verdict.BROKEN and self._holding.answering is None
-                ):
+                worker, verdict = self._run_worker()
+                is_ours = self._holding.answering is not None
+                if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and not is_ours):
                     return worker.status
                 if verdict is Verdict.MOVED:
                     self._move(worker.reports()[Report.MOVED]["address"])
                 elif verdict is Verdict.BROKEN:
                     self._hold(worker)
                 worker.forget()
+        except _HungUp:
+            shutil.rmtree(self._home, ignore_errors=True)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGHUP)  # It ends as if this had never been handled.
+            raise
         finally:
             shutil.rmtree(self._home, ignore_errors=True)
+
+    def _run_worker(self) -> tuple[Worker, Verdict]:
+        self._before = self._watcher.look()
+        self._holding.restraint.begin_start()
+        self._session.before_start()
+        worker = Worker(self._session, self._descriptor, self._home)
+        try:
+            verdict = self._attend(worker)
+            if verdict is Verdict.INTERRUPTED:
+                time.sleep(INTERRUPT_LIMIT)  # Ctrl-C comes here as well; what the code raised does not.
+                verdict = Verdict.BROKEN
+        except KeyboardInterrupt:
+            worker.wait(INTERRUPT_LIMIT)
+            raise
+        finally:
+            worker.stop()
+            self._holding.terminal.restore()
+        return worker, verdict
 
     def _attend(self, worker: Worker) -> Verdict:
         """Wait until ``worker`` has ended, or end it where it can't go on; return what that means."""
@@ -113,7 +128,7 @@ class Supervisor:
                 if time.monotonic() - failed_at > _GRACE:
                     return _end(worker)
             elif time.monotonic() - looked_at > self._watcher.interval:
-                if changes := self._changes_in_start():
+                if changes := self._changes_in_start(self._watcher.look()):
                     self._holding.tell_change(changes)
                     worker.stop()
                     return Verdict.RELOAD
@@ -126,7 +141,10 @@ class Supervisor:
         self._holding.restraint.forget()
         deadline = time.monotonic() + _HANDOVER
         if not worker.wait(deadline - time.monotonic()):
-            missed = [name for name in self._changes_in_start() if is_source(name)]
+            imported = worker.reports()[Report.SERVING]["modules"]
+            self._watcher.include(imported, (), self._before, worker.started_at)
+            changes = self._changes_in_start(self._watcher.look())
+            missed = [name for name in changes if name in imported]
             if missed and not worker.wait(_HANDOVER):
                 self._holding.tell_change(missed)
                 worker.relieve()
@@ -134,8 +152,8 @@ class Supervisor:
             worker.wait(None)
         return worker.verdict()
 
-    def _changes_in_start(self) -> list[str]:
-        return self._holding.restraint.in_start(differences(self._before, self._watcher.look()))
+    def _changes_in_start(self, picture: Picture, has_ended: bool = False) -> list[str]:
+        return self._holding.restraint.in_start(self._before, picture, has_ended=has_ended)
 
     def _move(self, address: list[object]) -> None:
         if self._holding.answering is not None:
@@ -152,10 +170,18 @@ class Supervisor:
             console.write(f"{fault}\n" if fault else "")
             console.say(f"fail-safe: {failure.summary}")
         picture = self._watcher.look()
-        if changes := self._holding.restraint.in_start(differences(self._before, picture)):
+        if changes := self._changes_in_start(picture, has_ended=True):
             self._holding.tell_change(changes)
         else:
             self._holding.wait(failure, picture)
+
+
+class _HungUp(BaseException):
+    """The terminal is gone."""
+
+
+def _hang_up(*_: object) -> None:
+    raise _HungUp
 
 
 def _end(worker: Worker) -> Verdict:

@@ -10,17 +10,20 @@ Limits: symbolic links to directories are not followed. Beyond ``_MOST`` files t
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import re
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from pathlib import Path
+
+from ...failures import is_own
 
 Stamp = tuple[int, ...] | None  # None: not there
 Picture = dict[str, Stamp]
 
 _MOST = 50_000
+SESSION_FOLDER = ".devpatch-session-"  # how the names of sessions' own temporary folders begin
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "dist-packages"}
     | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
@@ -50,7 +53,8 @@ class Watcher:
         """Watch ``folders`` with all that is below them, the top level of ``paths``, and ``files``."""
         # All that is in somebody's home directory, or on a disk, is no project.
         projects = dict.fromkeys(map(os.path.abspath, folders))
-        self.folders = [path for path in projects if path not in _TOO_WIDE]
+        too_wide = {os.path.expanduser("~"), os.path.abspath(os.sep)}
+        self.folders = [path for path in projects if path not in too_wide]
         self._paths = set(map(os.path.abspath, (*paths, *projects)))
         self._files = set(map(os.path.abspath, files))
         self._exclude = exclude_patterns
@@ -85,15 +89,15 @@ class Watcher:
         ``before`` gets what they looked like at the time ``since``, in seconds since the epoch: those that
         were changed after it count as changed.
         """
+        files = set(files)
         self._files.update(files)
-        self._paths.update(path for path in paths if os.path.isdir(path))
+        # A module that was not found may come to be beside one that was.
+        folders = {os.path.dirname(file) for file in files if is_own(file)}
+        self._paths.update(path for path in folders.union(paths) if os.path.isdir(path))
         for name, stamp in self.look().items():
             if name not in before:
                 is_newer = stamp is not None and stamp[0] > since * 1e9
                 before[name] = None if is_newer else stamp
-
-
-_TOO_WIDE = {str(Path.home()), os.path.abspath(os.sep)}
 
 
 def _stamp(path: str | int) -> Stamp:
@@ -115,7 +119,7 @@ def _look_at_top_level(path: str, picture: Picture) -> None:
                 if entry.is_dir():
                     # Its time changes when Python puts a __pycache__ into it; it is another when it was put
                     # there anew.
-                    if entry.name not in _SKIPPED_FOLDERS:
+                    if not _is_skipped(entry.name):
                         picture[entry.path] = (0, 0, entry.inode(), 0)
                 elif not _SKIPPED_FILES.fullmatch(entry.name):
                     picture[entry.path] = _stamp(entry.path)
@@ -130,12 +134,16 @@ def _look_below(folder: str, picture: Picture) -> None:
             with os.scandir(todo.popleft()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in _SKIPPED_FOLDERS and not _is_environment(entry.path):
+                        if not _is_skipped(entry.name) and not _is_environment(entry.path):
                             todo.append(entry.path)
                     elif not _SKIPPED_FILES.fullmatch(entry.name):
                         picture[entry.path] = _stamp(entry.path)
         except OSError:
             continue  # It has just gone, or is not ours to read.
+
+
+def _is_skipped(folder: str) -> bool:
+    return folder in _SKIPPED_FOLDERS or folder.startswith(SESSION_FOLDER)
 
 
 def _is_environment(folder: str) -> bool:
@@ -156,14 +164,14 @@ def is_source(name: str) -> bool:
 class Restraint:
     """Keeps files that programs write, a log say, from starting one worker after the other."""
 
-    BURST = 15.0  # seconds
-    MOST_IN_BURST = 3  # starts that one file may cause in that time, if it is no source
-    _MOST_IN_A_ROW = {True: 5, False: 1}  # starts in a row, each changed by the worker itself; by is_source
+    PROMPT = 10.0  # seconds; a change that comes sooner after a worker's end may be the worker's echo
+    MOST_PROMPT = 5  # starts in a row that one file may cause so, if it is no source
 
     def __init__(self) -> None:
         self._in_a_row: dict[str, int] = {}
         self._in_this_start: set[str] = set()
-        self._bursts: dict[str, deque[float]] = {}
+        self._contents: dict[str, bytes] = {}
+        self._prompt: dict[str, int] = {}
         self.muted: set[str] = set()
 
     def begin_start(self) -> None:
@@ -171,27 +179,61 @@ class Restraint:
         self._in_a_row = {name: self._in_a_row[name] for name in self._in_this_start}
         self._in_this_start = set()
 
-    def in_start(self, changes: list[str]) -> list[str]:
-        """Return which of the ``changes`` during a worker's start call for another one."""
-        changes = [name for name in changes if not _WRITTEN.fullmatch(name)]
+    def in_start(self, before: Picture, after: Picture, *, has_ended: bool) -> list[str]:
+        """Return which changes during a worker's start call for another one.
+
+        The worker may have made them itself. So a file that is no source does not count while it lives,
+        nor where it has only grown, as a log does; and nothing does that changes in every start.
+        """
+        changes = [
+            name
+            for name in differences(before, after)
+            if self._is_new_source(name)
+            if is_source(name)
+            or (
+                has_ended
+                and not _WRITTEN.fullmatch(name)
+                and not has_grown(before.get(name), after.get(name))
+            )
+        ]
         for name in set(changes) - self._in_this_start:
             self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
         self._in_this_start.update(changes)
-        return [name for name in changes if self._in_a_row[name] <= self._MOST_IN_A_ROW[is_source(name)]]
+        return [
+            name for name in changes if self._in_a_row[name] <= (_MOST_IN_A_ROW if is_source(name) else 1)
+        ]
 
-    def in_wait(self, changes: list[str]) -> list[str]:
-        """Return which of the ``changes`` while none runs call for a start."""
-        now = time.monotonic()
+    def _is_new_source(self, name: str) -> bool:
+        """Whether a source has another content than when it was seen last; True of all that is no source."""
+        if not is_source(name) or name in self._in_this_start:
+            return True
+        try:
+            with open(name, "rb") as file:
+                content = hashlib.sha256(file.read()).digest()
+        except OSError:
+            content = b""
+        was, self._contents[name] = self._contents.get(name), content
+        return was != content
+
+    def in_wait(self, changes: list[str], waited: float) -> list[str]:
+        """Return which of the ``changes`` call for a start, ``waited`` s after the last worker's end."""
         wanted = [name for name in changes if name not in self.muted]
         for name in wanted:
             if not is_source(name):
-                burst = self._bursts.setdefault(name, deque(maxlen=self.MOST_IN_BURST))
-                burst.append(now)
-                if len(burst) == self.MOST_IN_BURST and now - burst[0] < self.BURST:
+                self._prompt[name] = self._prompt.get(name, 0) + 1 if waited < self.PROMPT else 0
+                if self._prompt[name] > self.MOST_PROMPT:
                     self.muted.add(name)
-        return wanted
+        return [name for name in wanted if name not in self.muted]
 
     def forget(self) -> None:
         """Begin anew: the code is whole again, or somebody asked for a start."""
-        self._bursts.clear()
+        self._prompt.clear()
         self.muted.clear()
+
+
+_MOST_IN_A_ROW = 5  # starts in a row, of a source that each worker changes
+
+
+def has_grown(before: Stamp, after: Stamp) -> bool:
+    """Whether a file is the same one and longer than it was, as a log is that was written to."""
+    return before is not None and after is not None and before[2:] == after[2:] and before[1] < after[1]

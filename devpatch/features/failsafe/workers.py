@@ -32,12 +32,13 @@ class Verdict(enum.Enum):
     RELOAD = "reload"  # the next one is due
     MOVED = "moved"  # the next one is due, at another address
     ENDED = "ended"  # the session ends with it
+    INTERRUPTED = "interrupted"  # by Ctrl-C, or by an exception of that kind
     BROKEN = "broken"  # it ended because of the code
 
 
 # Who sends one of these wants an end; no edit of code has to do with it.
 _ENDING_SIGNALS = frozenset(
-    -getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+    -getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
 _WINDOWS_INTERRUPT = 0xC000013A  # STATUS_CONTROL_C_EXIT
 
@@ -135,11 +136,13 @@ class Worker:
         reports = self.reports()
         if Report.MOVED in reports:
             return Verdict.MOVED
+        if self.status in (-signal.SIGINT, _WINDOWS_INTERRUPT):
+            return Verdict.INTERRUPTED
         if Report.FAILED in reports:
             return Verdict.BROKEN
         if Report.RELOADING in reports:
             return Verdict.RELOAD
-        if Report.ENDED in reports or self.status in _ENDING_SIGNALS or self.status == _WINDOWS_INTERRUPT:
+        if Report.ENDED in reports or self.status in _ENDING_SIGNALS:
             return Verdict.ENDED
         return Verdict.BROKEN
 

@@ -1,0 +1,190 @@
+"""DEVPATCH_FAILSAFE at the first start: what is recognisably a server holds, any other program crashes as always."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from breakages import mended, save
+from harness import APPS, PATIENCE, clean_environment, wait_for
+from hypothesis import given
+from hypothesis import strategies as st
+from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
+
+from devpatch.features.failsafe.commands import Command, recognise
+
+BREAKAGES = {
+    "syntax": lambda text: f"{text}\ndef (\n",
+    "package": lambda text: f"import not_installed\n{text}",
+    "exit": lambda text: f"import sys; sys.exit('enough of it')\n{text}",
+}
+SAYS = {"syntax": "SyntaxError", "package": "No module named 'not_installed'", "exit": "enough of it"}
+# The files that the command itself loads, with what a plain script's sys.exit would end.
+FILES = {
+    "django": ("manage.py", "site_under_test/settings.py", "shop/models.py"),
+    "flask": ("flask_site.py", "django_site/site_under_test/gauge.py"),
+    "bare": ("bare_site.py",),
+}
+RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
+
+
+def start_broken(serve_copy, mode, file, breakage):
+    server, _source = serve_copy(mode, wait=False, **ON)
+    server.kill()
+    path = server.directory / file
+    whole = path.read_text()
+    save(path, BREAKAGES[breakage](whole))
+    server.start()
+    return server, path, whole
+
+
+@RELOADS
+class TestHeld:
+    @pytest.mark.parametrize("breakage", BREAKAGES)
+    def test_it_waits_for_the_mend_and_becomes_the_command_anew(self, serve_copy, mode, breakage):
+        """
+        1. Start the command while a file that it loads is broken: it waits, and its address, if known, shows why.
+        2. Mend the file: the same process serves, with one worker below it, and nothing else.
+        3. Ctrl-C ends it with the server's status.
+        """
+        for file in FILES[mode.site]:
+            if breakage == "exit" and is_plain_script(mode, file):
+                continue
+            server, path, whole = start_broken(serve_copy, mode, file, breakage)
+            wait_for(lambda server=server: waits(server), lambda server=server: server.stderr)
+            assert SAYS[breakage] in server.stderr
+            if "its address is not known yet" not in server.stderr:
+                until_broken(server, SAYS[breakage])
+            pid = server.process.pid
+            save(path, mended(whole, 1))
+            server.until_ready()
+            until_version(server, 1)
+            assert server.process.pid == pid
+            if sys.platform == "linux":
+                assert len(processes_of(pid)) == 2, processes_of(pid)
+            end_with_ctrl_c(server)
+
+    @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+    def test_signals_end_the_wait(self, serve_copy, mode, name):
+        server, _path, _whole = start_broken(serve_copy, mode, FILES[mode.site][0], "syntax")
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        os.kill(server.process.pid, getattr(signal, name))
+        assert server.exit_status() == 0
+        server.assert_nothing_left()
+
+
+def is_plain_script(mode, file) -> bool:
+    return file == "manage.py" or mode.server in ("run_simple", "app.run")
+
+
+def processes_of(group):
+    listed = subprocess.run(["ps", "-eo", "pgid=,pid=,args="], capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == str(group)]
+
+
+BROKEN = "import flask\nraise ValueError('crash')\n"
+PLAIN = {
+    "a script": ["crash.py"],
+    "a script that only imports Flask": ["imports_flask.py"],
+    "python -c": ["-c", "raise ValueError('crash')"],
+    "a module": ["-m", "crash"],
+    "pytest": ["-m", "pytest", "-q", "crash.py"],
+    "a script's exit": ["exits.py"],
+    "migrate": ["manage.py", "migrate"],
+    "check": ["manage.py", "check"],
+    "shell": ["manage.py", "shell", "-c", "raise ValueError('crash')"],
+    "runserver --noreload": ["manage.py", "runserver", "--noreload"],
+    "runserver, wrong option": ["manage.py", "runserver", "--nonsense"],
+    "runserver, wrong port": ["manage.py", "runserver", "nonsense"],
+    "flask run without debug": ["-m", "flask", "--app", "crash", "run"],
+    "flask run, wrong option": ["-m", "flask", "--app", "crash", "run", "--debug", "--nonsense"],
+    "flask shell": ["-m", "flask", "--app", "crash", "shell"],
+}
+
+
+class TestNotHeld:
+    @pytest.mark.parametrize("name", PLAIN)
+    def test_any_other_program_crashes_as_always(self, tmp_path, name):
+        """Status and output are those without the switch."""
+        pytest.importorskip("django")
+        pytest.importorskip("flask")
+        project = tmp_path / "project"
+        shutil.copytree(APPS / "django_site", project)
+        (project / "crash.py").write_text("raise ValueError('crash')\n")
+        (project / "imports_flask.py").write_text(BROKEN)
+        (project / "exits.py").write_text("import flask, sys\n# app.run(debug=True)\nsys.exit('enough')\n")
+        if PLAIN[name][0] == "manage.py" and "wrong" not in name:
+            save(project / "site_under_test/settings.py", "raise ValueError('crash')\n")
+        ends = []
+        for variables in ({}, ON):
+            environ = clean_environment(PYTHONDONTWRITEBYTECODE="1", **variables)
+            command = [sys.executable, *PLAIN[name]]
+            end = subprocess.run(
+                command, cwd=project, env=environ, capture_output=True, text=True, timeout=PATIENCE
+            )
+            lines = [
+                line for line in end.stderr.splitlines() if " in 0." not in line and "is on for" not in line
+            ]
+            ends.append((end.returncode, lines))
+        assert ends[0] == ends[1]
+        assert ends[0][0] != 0
+
+
+class TestRecognition:
+    @pytest.mark.parametrize(
+        ("words", "environ", "expected"),
+        [
+            ("manage.py runserver", {}, Command("runserver", ("127.0.0.1", 8000, False))),
+            ("./manage.py runserver 9000", {}, Command("runserver", ("127.0.0.1", 9000, False))),
+            ("manage.py runserver -6 9000", {}, Command("runserver", ("::1", 9000, True))),
+            ("manage.py runserver [::]:9000", {}, Command("runserver", ("::", 9000, True))),
+            ("-X dev -W error manage.py runserver 0:80", {}, Command("runserver", ("0", 80, False))),
+            ("-m django runserver web:80", {}, Command("runserver", ("web", 80, False))),
+            (
+                "/usr/bin/django-admin runserver_plus",
+                {},
+                Command("runserver_plus", ("127.0.0.1", 8000, False)),
+            ),
+            ("manage.py runserver_plus --cert-file x.crt", {}, Command("runserver_plus")),
+            ("manage.py runserver --noreload", {}, None),
+            ("manage.py runserver --help", {}, None),
+            ("manage.py migrate runserver", {}, None),
+            ("-m flask run", {}, None),
+            ("-m flask run --debug", {}, Command("flask run", ("127.0.0.1", 5000, False))),
+            ("-m flask --debug run -p 80 -h ::1", {}, Command("flask run", ("::1", 80, True))),
+            (
+                "/venv/bin/flask --app run run --reload --port=81",
+                {},
+                Command("flask run", ("127.0.0.1", 81, False)),
+            ),
+            ("-m flask run", {"FLASK_DEBUG": "1"}, Command("flask run", ("127.0.0.1", 5000, False))),
+            (
+                "-m flask run --debug",
+                {"FLASK_RUN_PORT": "82"},
+                Command("flask run", ("127.0.0.1", 82, False)),
+            ),
+            ("-m flask run --debug --no-reload", {}, None),
+            ("-m flask run --debug --cert adhoc", {}, Command("flask run")),
+            ("-m flask shell --debug", {}, None),
+            ("app.py --debug", {}, Command("the script", script="app.py")),
+            ("-c pass runserver", {}, None),
+            ("-m pytest runserver", {}, None),
+            ("", {}, None),
+        ],
+    )
+    def test_the_commands(self, words, environ, expected):
+        assert recognise(["python", *words.split()], environ) == expected
+
+    @given(
+        st.lists(
+            st.text(max_size=12)
+            | st.sampled_from(["-m", "flask", "run", "runserver", "-p", "--port=", "manage.py", "-X"])
+        )
+    )
+    def test_it_reads_any_command_line(self, words):
+        command = recognise(["python", *words], {})
+        assert command is None or command.server
