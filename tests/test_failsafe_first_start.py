@@ -106,6 +106,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.long
 class TestNotHeld:
     @pytest.mark.parametrize("name", PLAIN)
     def test_any_other_program_crashes_as_always(self, tmp_path, name):
