@@ -46,6 +46,8 @@ def apply(server: Any) -> None:
 
 def drain() -> None:
     """Accept nothing more, and wait until no request is being answered, at most ``LIMIT`` s."""
+    if not _doors:
+        return
     for door in _doors:
         door.closed = True
     deadline = time.monotonic() + LIMIT

@@ -26,19 +26,43 @@ _MOST_LINKS = 20  # exceptions of a chain
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the text of ``error``, its chain of exceptions, and the files that it may have come from."""
     without_our_frames(error)
+    chain = _chain(error)
     return {
-        "text": _shortened("".join(traceback.format_exception(error)), _LONGEST),
-        "summary": _summary(error),
-        "chain": _chain(error),
+        "text": _shortened(_traceback_of(error), _LONGEST),
+        "summary": _summary(chain[-1]),
+        "chain": chain,
         "files": sorted(_files_of(error)),
         "modules": sorted(own_modules()),
         "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
     }
 
 
-def _summary(error: BaseException) -> str:
-    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
-    return _shortened(lines[-1], _LONGEST_MESSAGE) if lines else type(error).__name__
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # An exception may be made so that even Python's own module can't show it.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{frames}{_name_of(type(error))}: {_text_of(error)}\n"
+
+
+def _summary(link: dict[str, Any]) -> str:
+    message = " ".join(link["message"].split())
+    return _shortened(f"{link['type']}: {message}" if message else str(link["type"]), 1000)
+
+
+def _name_of(kind: type) -> str:
+    return (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _text_of(thing: object) -> str:
+    try:
+        return _shortened(str(thing), _LONGEST_MESSAGE)
+    except BaseException:
+        return f"<{_name_of(type(thing))} whose text could not be made>"
 
 
 def _shortened(text: str, longest: int) -> str:
@@ -65,22 +89,23 @@ def _chain(error: BaseException) -> list[dict[str, Any]]:
 
 
 def _one(error: BaseException) -> dict[str, Any]:
-    kind = type(error)
-    try:
-        message = str(error)
-    except Exception:
-        message = "<the exception's text could not be made>"
-    if isinstance(error, SyntaxError):
-        message = str(error.msg)
+    syntax = _syntax(error) if isinstance(error, SyntaxError) else None
     return {
-        "type": kind.__qualname__
-        if kind.__module__ in ("builtins", "__main__")
-        else f"{kind.__module__}.{kind.__qualname__}",
-        "message": _shortened(message, _LONGEST_MESSAGE),
-        "notes": [str(note) for note in getattr(error, "__notes__", ())][:_MOST_LINKS],
+        "type": _name_of(type(error)),
+        "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
+        "notes": _notes(error),
         "frames": _frames(error),
-        "syntax": _syntax(error) if isinstance(error, SyntaxError) else None,
+        "syntax": syntax,
     }
+
+
+def _notes(error: BaseException) -> list[str]:
+    try:
+        notes = getattr(error, "__notes__", ())
+        notes = list(notes) if isinstance(notes, list | tuple) else [notes]
+    except BaseException:
+        return []
+    return [_text_of(note) for note in notes[:_MOST_LINKS]]
 
 
 def _frames(error: BaseException) -> list[dict[str, Any]]:
@@ -109,18 +134,30 @@ def _source(file: str, line: int, module: dict[str, Any] | None = None) -> list[
     return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(around, start=first)]
 
 
-def _syntax(error: SyntaxError) -> dict[str, Any]:
-    """Return where a SyntaxError is; ``offset`` counts characters from 1, 0 where it is not known."""
-    file, line = error.filename or "", error.lineno or 0
-    source = _source(file, line) if file else []
-    if not source and error.text:
-        source = [(line, error.text.rstrip("\n")[:_LONGEST_LINE])]
+def _syntax(error: SyntaxError) -> dict[str, Any] | None:
+    """Return where a SyntaxError is; offsets count the characters of its line from 1, 0 where they are not known.
+
+    None where it names no line, as one does that was raised by hand.
+    """
+    file, line, text = error.filename, error.lineno, error.text
+    if not isinstance(file, str) or not isinstance(line, int) or line < 1:
+        return None
+    source = _source(file, line)
+    shown = next((content for number, content in source if number == line), None)
+    if shown is None and isinstance(text, str):
+        shown = text.rstrip("\n")[:_LONGEST_LINE]
+        source = [(line, shown)]
+    offset, end = error.offset, getattr(error, "end_offset", None)
+    # In an f-string Python counts in a text of its own, which is not that of the file.
+    is_of_line = isinstance(text, str) and shown is not None and text.strip() == shown.strip()
+    if not is_of_line or not isinstance(offset, int) or not 0 < offset <= len(shown or "") + 1:
+        offset, end = 0, 0
     same_line = getattr(error, "end_lineno", None) in (None, line)
     return {
         "file": file,
         "line": line,
-        "offset": error.offset or 0,
-        "end_offset": (getattr(error, "end_offset", None) or 0) if same_line else 0,
+        "offset": offset,
+        "end_offset": end if isinstance(end, int) and end > offset and same_line else 0,
         "own": is_own(file),
         "source": source,
     }
@@ -139,7 +176,7 @@ def _files_of(error: BaseException) -> set[str]:
         files.update(frame.f_code.co_filename for frame, _line in traceback.walk_tb(link.__traceback__))
         if isinstance(link, SyntaxError) and isinstance(link.filename, str):
             files.add(link.filename)
-        todo += [link.__cause__, link.__context__]
+        todo += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())[:_MOST_LINKS]]
     return {os.path.abspath(name) for name in files if not name.startswith("<")}
 
 

@@ -93,6 +93,8 @@ def report_exit(error: SystemExit) -> None:
     """Report that the code of this worker called ``sys.exit``, and show where, which the interpreter does not."""
     if worker.failed(error):
         write("".join(traceback.format_exception(error)))
+        if not isinstance(error.code, int | None):
+            error.code = int(ExitStatus.FAILED)  # As its text means, which the interpreter would print again.
 
 
 def _raised_in(error: BaseException, module: ModuleType) -> bool:

@@ -115,7 +115,11 @@ def failed(error: BaseException) -> bool:
         return False
     from . import failures
 
-    return report(Report.FAILED, **failures.describe(error))
+    try:
+        details = failures.describe(error)
+    except Exception:
+        return False  # The supervisor will tell what it knows without it.
+    return report(Report.FAILED, **details)
 
 
 def is_relieved() -> bool:
@@ -186,8 +190,8 @@ def _keep_stderr(path: Path) -> None:
 def _catch_faults(path: Path) -> None:
     import faulthandler
 
-    if not faulthandler.is_enabled():
-        faulthandler.enable(open(path, "wb", buffering=0))  # noqa: SIM115
+    # Also where it is on already (PYTHONFAULTHANDLER): the supervisor shows in the terminal what stands in the file.
+    faulthandler.enable(open(path, "wb", buffering=0))  # noqa: SIM115
 
 
 def _report_uncaught() -> None:

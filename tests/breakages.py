@@ -32,7 +32,7 @@ BREAKAGES = (
     ),
     Breakage("exception", _head("raise ValueError('broken on purpose')"), "ValueError: broken on purpose"),
     Breakage("recursion", _head("def f(): f()\nf()"), "RecursionError: maximum recursion depth exceeded"),
-    Breakage("exit text", _head("import sys; sys.exit('enough of it')"), "enough of it"),
+    Breakage("exit text", _head("import sys; sys.exit('enough' + ' of it')"), "enough of it"),
     Breakage("exit 0", _head("import sys; sys.exit()"), ""),
     Breakage("exit 3", _head("import sys; sys.exit(3)"), ""),
     Breakage("os._exit", _head("import os; os._exit(9)"), "the worker ended with exit status 9"),

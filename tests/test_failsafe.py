@@ -54,6 +54,7 @@ def until_version(server, version):
 def is_told_once(text, output) -> bool:
     """Whether ``text`` is told, and one traceback at most, be it a chain of them."""
     links = output.count("During handling of the above") + output.count("was the direct cause of")
+    links += output.count("While importing")  # Flask's exception quotes the one that led to it.
     # runserver_plus says it in a line of its own, before the traceback.
     told = sum(text in line and "Error occurred during checks" not in line for line in output.splitlines())
     return 1 <= told <= 1 + links and output.count("Traceback (most recent call last)") <= 1 + links

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
 
-from devpatch.features.failsafe.commands import Command, recognise
+from devpatch.features.failsafe.commands import Command, recognise, starts_a_server
 
 BREAKAGES = {
     "syntax": lambda text: f"{text}\ndef (\n",
@@ -44,7 +44,9 @@ def start_broken(serve_copy, mode, file, breakage):
 
 @RELOADS
 class TestHeld:
-    @pytest.mark.parametrize("breakage", BREAKAGES)
+    @pytest.mark.parametrize(
+        "breakage", ["syntax", *(pytest.param(name, marks=pytest.mark.long) for name in ("package", "exit"))]
+    )
     def test_it_waits_for_the_mend_and_becomes_the_command_anew(self, serve_copy, mode, breakage):
         """
         1. Start the command while a file that it loads is broken: it waits, and its address, if known, shows why.
@@ -68,6 +70,7 @@ class TestHeld:
                 assert len(processes_of(pid)) == 2, processes_of(pid)
             end_with_ctrl_c(server)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
     def test_signals_end_the_wait(self, serve_copy, mode, name):
         server, _path, _whole = start_broken(serve_copy, mode, FILES[mode.site][0], "syntax")
@@ -87,8 +90,15 @@ def processes_of(group):
 
 
 BROKEN = "import flask\nraise ValueError('crash')\n"
+OTHER = (
+    "# flask\nimport asyncio, subprocess\nfrom flask import Flask\ndef setup(debug=True): pass\n"
+    "async def main(): raise ValueError('crash')\n"
+    "subprocess.run(['true'], check=True)\nasyncio.run(main(), debug=True)\n"
+)
 PLAIN = {
     "a script": ["crash.py"],
+    "a script of another kind": ["other.py"],
+    "an interactive script": ["-i", "interactive.py"],
     "a script that only imports Flask": ["imports_flask.py"],
     "python -c": ["-c", "raise ValueError('crash')"],
     "a module": ["-m", "crash"],
@@ -117,6 +127,8 @@ class TestNotHeld:
         shutil.copytree(APPS / "django_site", project)
         (project / "crash.py").write_text("raise ValueError('crash')\n")
         (project / "imports_flask.py").write_text(BROKEN)
+        (project / "other.py").write_text(OTHER)
+        (project / "interactive.py").write_text("import flask\ndef serve(): app.run(debug=True)\n1/0\n")
         (project / "exits.py").write_text("import flask, sys\n# app.run(debug=True)\nsys.exit('enough')\n")
         if PLAIN[name][0] == "manage.py" and "wrong" not in name:
             save(project / "site_under_test/settings.py", "raise ValueError('crash')\n")
@@ -124,15 +136,14 @@ class TestNotHeld:
         for variables in ({}, ON):
             environ = clean_environment(PYTHONDONTWRITEBYTECODE="1", **variables)
             command = [sys.executable, *PLAIN[name]]
-            end = subprocess.run(
-                command, cwd=project, env=environ, capture_output=True, text=True, timeout=PATIENCE
-            )
+            options = {"cwd": project, "env": environ, "stdin": subprocess.DEVNULL}
+            end = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
             lines = [
                 line for line in end.stderr.splitlines() if " in 0." not in line and "is on for" not in line
             ]
             ends.append((end.returncode, lines))
         assert ends[0] == ends[1]
-        assert ends[0][0] != 0
+        assert ends[0][0] != 0 or "-i" in PLAIN[name]
 
 
 class TestRecognition:
@@ -154,6 +165,9 @@ class TestRecognition:
             ("manage.py runserver --noreload", {}, None),
             ("manage.py runserver --help", {}, None),
             ("manage.py migrate runserver", {}, None),
+            ("-um django runserver -v 2 9000", {}, Command("runserver", ("127.0.0.1", 9000, False))),
+            ("manage.py runserver 94x", {}, Command("runserver")),
+            ("-m flask run --debug -p9000 -h0.0.0.0", {}, Command("flask run", ("0.0.0.0", 9000, False))),
             ("-m flask run", {}, None),
             ("-m flask run --debug", {}, Command("flask run", ("127.0.0.1", 5000, False))),
             ("-m flask --debug run -p 80 -h ::1", {}, Command("flask run", ("::1", 80, True))),
@@ -179,6 +193,26 @@ class TestRecognition:
     )
     def test_the_commands(self, words, environ, expected):
         assert recognise(["python", *words.split()], environ) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "environ", "expected"),
+        [
+            ("import flask\napp.run(debug=True)", {}, True),
+            ("from flask import Flask\nmake_app().run(host=f(1), debug='x' in y)", {}, True),
+            ("from flask import Flask\napp.debug = True\napp.run()", {}, True),
+            ("from flask import Flask\napp.run()", {"FLASK_DEBUG": "1"}, True),
+            ("from werkzeug import run_simple\nrun_simple('x', 1, f(2), use_reloader=True)", {}, True),
+            ("from flask import Flask\napp.run()", {}, False),
+            ("from flask import Flask\napp.run(debug=False)", {}, False),
+            ("from flask import Flask\n# app.run(debug=True)", {}, False),
+            ("# flask\napp.run(debug=True)", {}, False),
+            (OTHER, {"FLASK_DEBUG": "1"}, False),
+        ],
+    )
+    def test_the_scripts(self, tmp_path, text, environ, expected):
+        (tmp_path / "app.py").write_text(text)
+        assert starts_a_server(str(tmp_path / "app.py"), environ) is expected
+        assert not starts_a_server(str(tmp_path / "gone.py"), environ)
 
     @given(
         st.lists(

@@ -65,8 +65,8 @@ def open_page(browser, server, path="/ok/", **options):
 
 
 def problems_of(page):
-    """What the console holds, but for the page's own status of 500."""
-    return [text for text in page.problems if "status of 500" not in text]
+    """What the console holds, but for the page's own status of 500, and the favicon that the site lacks."""
+    return [text for text in page.problems if "status of 500" not in text and "status of 404" not in text]
 
 
 def until_text(page, text):
@@ -102,6 +102,36 @@ class TestBrowser:
         assert served.wait(10)
         assert not problems_of(page)
         end_with_ctrl_c(server)
+
+    def test_it_comes_back_from_the_first_start_too(self, serve_copy, browser):
+        """There the whole process begins anew, and its port is free for a moment."""
+        mode = BY_ID.get("runserver-reload")
+        if mode is None:
+            pytest.skip("no Django")
+        server, _source = serve_copy(mode, wait=False, **ON)
+        server.kill()
+        settings = server.directory / "site_under_test/settings.py"
+        whole = settings.read_text()
+        save(settings, whole + "\nx = (1,\n")
+        server.start()
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        page = open_page(browser, server)
+        until_text(page, "'(' was never closed")
+        save(settings, "raise ValueError('another one')\n" + whole)
+        until_text(page, "another one")
+        save(settings, whole)
+        until_text(page, "ok")
+        end_with_ctrl_c(server)
+
+    def test_many_tabs_are_answered(self, broken, browser):
+        """Browsers allow six connections to a site, so only the page that is looked at holds one."""
+        server, source, whole = broken
+        context = browser.new_context()
+        for _ in range(8):
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{server.port}/ok/", timeout=10_000)
+        save(source, whole)
+        until_text(page, "ok")
 
     def test_after_a_post_it_offers_a_link(self, broken, browser):
         server, source, whole = broken
@@ -214,6 +244,7 @@ class TestAnswers:
                 response = parse(receive(connection))
             assert response.status == 500
             assert (b"prices" in response.body) == (host in told), host
+        assert b"prices" in server.get("/ok/?next=http://elsewhere.example/").body
         with server.connect() as connection:
             connection.sendall(b"GET /.devpatch/events HTTP/1.1\r\nHost: evil.example\r\n\r\n")
             assert b"text/event-stream" not in receive(connection)

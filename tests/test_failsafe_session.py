@@ -30,6 +30,7 @@ def break_it(server, source):
 
 @RELOADS
 class TestNotHeld:
+    @pytest.mark.long
     def test_signals_end_it_with_the_servers_status(self, serve_copy, mode):
         """Serving or waiting, with Ctrl-C or SIGTERM to the process that was started: as without the switch."""
         statuses = {}
@@ -79,6 +80,7 @@ class TestNotHeld:
         server.assert_nothing_left()
 
 
+@pytest.mark.long
 @RELOADS
 class TestWorkers:
     def test_a_worker_that_dies_while_it_serves_is_held(self, serve_copy, mode):
@@ -161,6 +163,7 @@ class TestWorkers:
         end_with_ctrl_c(server)
 
 
+@pytest.mark.long
 @RELOADS
 class TestConnections:
     RELOADS = 20

@@ -24,6 +24,7 @@ _HEAD_LIMIT = 10.0
 _DRAIN_LIMIT = 30.0
 _TLS_DRAIN_LIMIT = 1.0
 _STOP_LIMIT = 5.0
+_PARTING = 0.1  # seconds for the last bytes to leave
 _PAUSE = 0.5  # seconds until the next try to accept, where the system has no descriptor left
 BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
 
@@ -64,6 +65,12 @@ class Answering:
         """Send an event to the pages that are open; after the last one their connections are closed."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._send, event(name), is_last)
+
+    def finish(self) -> None:
+        """Wait until what was sent is out, for the process is about to become another."""
+        if self._loop is not None:
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(_PARTING), self._loop).result(_STOP_LIMIT)
 
     def _send(self, data: bytes, is_last: bool) -> None:
         for writer in tuple(self._streams):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -28,7 +29,7 @@ def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes 
     """Return the whole response; None where the client is to get the stream of events instead."""
     if not _is_private(request):
         return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, _STRANGER, _TEXT)
-    if request.path == page.EVENTS_PATH:
+    if request.path == page.EVENTS_PATH and request.method == "GET":
         return None
     kind = request.prefers((_HTML, _JSON, _TEXT))
     headers: dict[str, str] = {"Vary": "Accept"}
@@ -61,13 +62,17 @@ def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
 
 def _is_private(request: Request) -> bool:
     hosts = request.headers.get_all("Host", [])
-    if len(hosts) != 1 or "://" in request.target:
-        return False  # No browser sends it so, and what does it may mean anything.
+    # A whole URL as the target names a host of its own, and no browser sends one.
+    if len(hosts) != 1 or not request.target.startswith(("/", "*")):
+        return False
     name = hosts[0].strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    name = name.rstrip(".")
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        name = name.rstrip(".")
-        return bool(name) and ("." not in name or name.endswith(_PRIVATE))
+        return bool(_HOST_NAME.fullmatch(name)) and ("." not in name or name.endswith(_PRIVATE))
     return True
+
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")

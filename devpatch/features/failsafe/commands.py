@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,23 @@ _DJANGO_SCRIPTS = ("manage.py", "django-admin", "django-admin.py", "django-admin
 _FLASK_SCRIPTS = ("flask", "flask.exe")
 _RUNSERVERS = ("runserver", "runserver_plus")
 _ADDRPORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+):)?(?P<port>\d+)")
+_DJANGO_VALUES = frozenset(
+    {"--settings", "--pythonpath", "--verbosity", "-v"}
+    | {"--extra-file", "--exclude-pattern", "--reloader-interval", "--reloader-type", "--print-sql-location"}
+)
 # Options of `flask run` and its group that take a value of their own.
 _FLASK_VALUES = frozenset(
     {"--app", "-A", "--env-file", "-e", "--host", "-h", "--port", "-p", "--cert", "--key"}
     | {"--extra-files", "--exclude-patterns"}
 )
-_NAMES_A_SERVER = re.compile(r"\b(flask|werkzeug)\b", re.IGNORECASE)
-_STARTS_A_SERVER = re.compile(r"\brun_simple\s*\(|\.run\s*\(")
-_ASKS_FOR_RELOADS = re.compile(r"\b(debug|use_reloader)\s*=\s*(?!False|0|None|=)")
+_COMMENT = re.compile(r"(?m)#.*$")
+_NAMES_A_SERVER = re.compile(r"(?m)^\s*(from|import)\s+(flask|werkzeug)\b")
+_CALLS = r"(?!subprocess\b|asyncio\b)\b\w+(\(\))?\.run\s*\("
+_RUNS_APP = re.compile(_CALLS)
+_RUNS_DEBUG = re.compile(_CALLS + r"[^()]*(\([^()]*\)[^()]*)*\b(debug|use_reloader)\s*=\s*(?!False|0|None)")
+_RUNS_SIMPLE = re.compile(r"\brun_simple\s*\((?s:.)*?\buse_reloader\s*=\s*(?!False|0|None)")
+_SETS_DEBUG = re.compile(r"\.debug\s*=\s*(?!False|0|None|=)")
+_MODULE = re.compile("-[bBdEiIOqsSuvx]*m")
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
 
@@ -55,7 +64,7 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word == "-m" and rest:
+        if _MODULE.fullmatch(word) and rest:
             return f"-m {rest.pop(0)}", rest
         if word == "-c":
             return "", rest
@@ -74,12 +83,23 @@ def _django(arguments: list[str]) -> Command | None:
     if any(word.startswith(("--cert", "--key-file")) for word in arguments):
         return Command(arguments[0])  # It would speak TLS.
     ipv6 = "-6" in arguments or "--ipv6" in arguments
-    for word in arguments[1:]:
-        found = _ADDRPORT.fullmatch(word)
-        if found:
-            host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
-            return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
-    return Command(arguments[0], ("::1" if ipv6 else "127.0.0.1", 8000, ipv6))
+    words = list(_positional(arguments[1:]))
+    if not words:
+        return Command(arguments[0], ("::1" if ipv6 else "127.0.0.1", 8000, ipv6))
+    found = _ADDRPORT.fullmatch(words[0])
+    if found is None:
+        return Command(arguments[0])
+    host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
+    return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
+
+
+def _positional(words: list[str]) -> Iterator[str]:
+    rest = iter(words)
+    for word in rest:
+        if word in _DJANGO_VALUES:
+            next(rest, None)
+        elif not word.startswith("-"):
+            yield word
 
 
 def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
@@ -89,7 +109,9 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
     rest = list(arguments)
     while rest:
         name, is_given, value = rest.pop(0).partition("=")
-        if name in _FLASK_VALUES:
+        if name[:2] in ("-p", "-h", "-A", "-e") and name[2:]:  # -p8000
+            options[name[:2]] = name[2:]
+        elif name in _FLASK_VALUES:
             options[name] = value if is_given else (rest.pop(0) if rest else "")
         elif name.startswith("-"):
             flags.append(name)
@@ -110,10 +132,19 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
 
 
 def starts_a_server(script: str, environ: Mapping[str, str]) -> bool:
-    """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads."""
+    """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads.
+
+    The one call has to do all of it: ``app.run(debug=True)``, or ``.run(`` with FLASK_DEBUG set.
+    """
     try:
         text = Path(script).read_bytes().decode("utf-8", "replace")
     except OSError:
         return False
-    asks = _ASKS_FOR_RELOADS.search(text) or environ.get("FLASK_DEBUG", "").lower() in _TRUE
-    return bool(asks and _NAMES_A_SERVER.search(text) and _STARTS_A_SERVER.search(text))
+    text = _COMMENT.sub("", text)
+    if not _NAMES_A_SERVER.search(text):
+        return False
+    if _RUNS_SIMPLE.search(text) or (
+        environ.get("FLASK_DEBUG", "").lower() in _TRUE and _RUNS_APP.search(text)
+    ):
+        return True
+    return bool(_RUNS_DEBUG.search(text) or (_RUNS_APP.search(text) and _SETS_DEBUG.search(text)))

@@ -37,7 +37,9 @@ def hold_if_server(process: Process, error: BaseException, from_command_line: bo
     if supervision.has_run() or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
         return
     command = recognise(sys.orig_argv, process.environ)
-    if command is None or not _is_held(error, command, from_command_line):
+    if command is None or sys.flags.interactive or sys.flags.inspect:
+        return
+    if not _is_held(error, command, from_command_line):
         return
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         write(f"{error.code}\n")  # The interpreter would have printed it.
@@ -71,14 +73,18 @@ def _hold(error: BaseException, command: Command) -> None:
     say(f"fail-safe: {command.server} could not start; {_where(command, listener)}")
     try:
         holding.wait(Failure(told["summary"], told["text"], tuple(told["chain"])), before)
-        holding.notify("recovered", is_last=True)
+        holding.notify("restarting", is_last=True)
+        if holding.answering is not None:
+            holding.answering.finish()
     finally:
         holding.terminal.restore()
 
 
 def _where(command: Command, listener: socket.socket | None) -> str:
-    if listener is None or command.address is None:
+    if command.address is None:
         return "its address is not known yet, so the error stands here alone"
+    if listener is None:
+        return "its port can't be had, so the error stands here alone"
     host, port, _ipv6 = command.address
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/ shows why"
 

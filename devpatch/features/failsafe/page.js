@@ -2,44 +2,90 @@
 (() => {
   const said = document.getElementById("said");
   const status = document.getElementById("status");
+  const again = document.getElementById("again");
   const reloads = document.body.dataset.again === "reload";
   const words = {
     starting: "A file changed. Starting again …",
+    restarting: "A file changed. Starting again …",
     recovered: "It is back.",
     broken: "It failed again.",
+    gone: "The connection to the server is lost. See its terminal.",
   };
-  // One connection, to the supervisor. It is never made again: the address may be the application's by then.
-  const events = new EventSource(document.body.dataset.events);
   const tell = (name) => {
     status.dataset.state = name;
     said.textContent = words[name];
   };
-  events.addEventListener("starting", () => tell("starting"));
-  for (const name of ["recovered", "broken"]) {
-    events.addEventListener(name, () => {
-      events.close();
-      tell(name);
-      if (reloads) {
-        location.reload();
+  const leave = () => {
+    if (reloads) {
+      location.reload();
+    } else {
+      again.hidden = false;
+    }
+  };
+  // At the first start the whole process begins anew, and its port is free for a moment.
+  const retry = (left) => {
+    fetch(location.href, { method: "HEAD", cache: "no-store" }).then(leave, () => {
+      if (left > 0) {
+        setTimeout(() => retry(left - 1), 250);
       } else {
-        document.getElementById("again").hidden = false;
+        tell("gone");
+        again.hidden = false;
       }
     });
-  }
-  let opened = false;
-  events.onopen = () => {
-    opened = true;
   };
-  events.onerror = () => {
-    events.close();
-    if (!opened && reloads) {
-      // Between this page and its events the next worker took over.
-      setTimeout(() => location.reload(), 500);
+  let done = false;
+  const act = (name) => {
+    if (done) {
       return;
     }
-    status.dataset.state = "gone";
-    said.textContent = "The connection to the server is lost. See its terminal.";
-    document.getElementById("again").hidden = false;
+    tell(name);
+    done = name !== "starting";
+    if (name === "restarting") {
+      setTimeout(() => retry(240), 250);
+    } else if (name === "gone") {
+      again.hidden = false;
+    } else if (done) {
+      leave();
+    }
   };
-  addEventListener("pagehide", () => events.close());
+  // One connection for all the tabs, to the supervisor: browsers allow six to a site.
+  const tabs = new BroadcastChannel("devpatch");
+  tabs.onmessage = (message) => act(message.data);
+  const watch = () =>
+    new Promise((resolve) => {
+      if (done) {
+        resolve();
+        return;
+      }
+      let opened = false;
+      const events = new EventSource(document.body.dataset.events);
+      const pass = (name) => {
+        if (name !== "starting") {
+          events.close();
+          resolve();
+        }
+        tabs.postMessage(name);
+        act(name);
+      };
+      for (const name of ["starting", "restarting", "recovered", "broken"]) {
+        events.addEventListener(name, () => pass(name));
+      }
+      events.onopen = () => {
+        opened = true;
+      };
+      events.onerror = () => {
+        if (opened) {
+          pass("gone");
+        } else {
+          // Between this page and its events the next worker took over.
+          setTimeout(() => pass("recovered"), 500);
+        }
+      };
+      addEventListener("pagehide", () => events.close());
+    });
+  if (navigator.locks) {
+    navigator.locks.request("devpatch", watch);
+  } else {
+    watch(); // Not from this machine, nor over TLS: each tab for itself.
+  }
 })();

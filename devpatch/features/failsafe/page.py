@@ -19,6 +19,8 @@ from .workers import Failure
 EVENTS_PATH = "/.devpatch/events"
 _ASSETS = Path(__file__).parent
 # Unicode's controls of direction, and what else could make text look like other text (CVE-2021-42574).
+# The colours that programs give to their output in a terminal.
+_COLOURS = re.compile("\u001b\\[[0-9;]*m")
 _STEERING = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
@@ -176,9 +178,9 @@ def _line(number: int, text: str, frame: dict[str, Any]) -> str:
     if not 0 < offset <= len(text) + 1:
         return marked
     # As wide as what is shown: what steers text is written out.
-    before = len(_shown(text[: offset - 1].expandtabs(1)))
+    before = re.sub(r"[^\t]", " ", _shown(text[: offset - 1]))
     width = max(len(_shown(text[offset - 1 : max(frame["end_offset"] - 1, offset)])), 1)
-    return f"{marked}<span class='number'>{'':>5}</span> {' ' * before}<b class='caret'>{'^' * width}</b>\n"
+    return f"{marked}<span class='number'>{'':>5}</span> {before}<b class='caret'>{'^' * width}</b>\n"
 
 
 def _watched(folders: Sequence[str]) -> str:
@@ -206,7 +208,7 @@ def _text(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return _STEERING.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+    return _STEERING.sub(lambda found: f"<U+{ord(found[0]):04X}>", _COLOURS.sub("", text))
 
 
 def _asset(name: str) -> str:
