@@ -121,6 +121,17 @@ class TestWorkers:
         assert server.stderr.count("starting again") == starts + 1
         end_with_ctrl_c(server)
 
+    def test_the_same_edits_again_and_again(self, serve_copy, mode):
+        """As quick as they come: a file is broken at the moment when a worker has begun to serve."""
+        server, source = serve_copy(mode, **ON)
+        whole = source.read_text()
+        for version in range(1, 4):
+            save(source, whole + SYNTAX)
+            until_broken(server, "SyntaxError")
+            save(source, mended(whole, version))
+            until_version(server, version)
+        end_with_ctrl_c(server)
+
     def test_a_file_that_is_deleted_or_renamed_comes_back(self, serve_copy, mode):
         server, source = serve_copy(mode, **ON)
         gauge = next(server.directory.glob("**/gauge.py"))

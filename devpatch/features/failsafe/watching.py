@@ -204,7 +204,7 @@ class Restraint:
         ]
 
     def _is_new_source(self, name: str) -> bool:
-        """Whether a source has another content than when it was seen last; True of all that is no source."""
+        """Whether a source has another content than in the last start, if it changed in that; True of all others."""
         if not is_source(name) or name in self._in_this_start:
             return True
         try:
@@ -213,7 +213,7 @@ class Restraint:
         except OSError:
             content = b""
         was, self._contents[name] = self._contents.get(name), content
-        return was != content
+        return was != content or name not in self._in_a_row
 
     def in_wait(self, changes: list[str], waited: float) -> list[str]:
         """Return which of the ``changes`` call for a start, ``waited`` s after the last worker's end."""
