@@ -1,11 +1,12 @@
 """What is remembered of a command before any code of its runs, and the way to fail-safe where that code fails.
 
-Limits: this runs at each start of Python with DEVPATCH_FAILSAFE set, so nothing but ``os`` and ``sys`` is
-imported; what the command is, is asked only when it has failed.
+Limits: this runs at each start of Python with DEVPATCH_FAILSAFE set, so nothing is imported but what Python has
+loaded or built in; what the command is, is asked only when it has failed.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from types import TracebackType
@@ -25,6 +26,7 @@ class Command:
 
 
 command: Command | None = None
+_was_asked = False
 
 
 def begin() -> bool:
@@ -47,9 +49,20 @@ def begin() -> bool:
             without_our_frames(error)
             traceback = error.__traceback__
         show(kind, error, traceback)
-        hold(error)
+        if sys._getframe().f_back is None:  # Else a console within the program has called it.
+            hold(error)
+
+    def hold_last() -> None:
+        # The program may have put another hook in place.
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if error is not None:
+            try:
+                hold(error)
+            except SystemExit as end:  # Too late for a normal exit; of its handlers this one is the last.
+                os._exit(end.code if isinstance(end.code, int) else 1)
 
     sys.excepthook = show_and_hold
+    atexit.register(hold_last)
     return not _SUBCOMMANDS.isdisjoint(sys.orig_argv)
 
 
@@ -58,8 +71,10 @@ def hold(error: BaseException, *, from_command_line: bool = False) -> None:
 
     Returns where it is not. Raises SystemExit once somebody ended the wait.
     """
-    if command is None:
+    global _was_asked
+    if command is None or _was_asked:
         return
+    _was_asked = True
     try:
         from .features.failsafe.first_start import hold_if_server
     except Exception:

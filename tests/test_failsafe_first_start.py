@@ -71,6 +71,19 @@ class TestHeld:
             end_with_ctrl_c(server)
 
     @pytest.mark.long
+    def test_a_hook_of_the_programs_own_is_no_way_out(self, serve_copy, mode):
+        server, _source = serve_copy(mode, wait=False, **ON)
+        server.kill()
+        path = server.directory / FILES[mode.site][0]
+        whole = path.read_text()
+        save(path, f"import sys; sys.excepthook = lambda *_: print('mine')\nraise ValueError('broken')\n{whole}")
+        server.start()
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        save(path, mended(whole, 1))
+        server.until_ready()
+        end_with_ctrl_c(server)
+
+    @pytest.mark.long
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
     def test_signals_end_the_wait(self, serve_copy, mode, name):
         server, _path, _whole = start_broken(serve_copy, mode, FILES[mode.site][0], "syntax")
