@@ -76,7 +76,10 @@ class TestHeld:
         server.kill()
         path = server.directory / FILES[mode.site][0]
         whole = path.read_text()
-        save(path, f"import sys; sys.excepthook = lambda *_: print('mine')\nraise ValueError('broken')\n{whole}")
+        save(
+            path,
+            f"import sys; sys.excepthook = lambda *_: print('mine')\nraise ValueError('broken')\n{whole}",
+        )
         server.start()
         wait_for(lambda: waits(server), lambda: server.stderr)
         save(path, mended(whole, 1))
