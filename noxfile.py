@@ -39,7 +39,8 @@ def install(session, django, werkzeug, flask, extensions, *more):
 
 def pytest(session, *arguments):
     # Not `python -m pytest`, which would test the checkout's package instead of the installed one.
-    session.run("pytest", "-n", WORKERS, *arguments)
+    # The sessions that take longest stand together; who has none left takes of the others'.
+    session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *arguments)
 
 
 @nox.session
