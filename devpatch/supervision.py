@@ -7,18 +7,20 @@ Both frameworks start a worker, wait, and start the next one where its exit stat
 from __future__ import annotations
 
 import socket
-import ssl
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import draining, worker
 from .connections import frames
 from .console import write
 from .patching import Undo
 from .process import ExitStatus, Leaving
+
+if TYPE_CHECKING:
+    import ssl
 
 Address = list[Any]  # as an integration's own ``listen`` takes it, fit for JSON
 

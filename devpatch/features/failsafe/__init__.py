@@ -42,10 +42,14 @@ class FailSafe:
         """See Feature.activate."""
         if not mark_active(self):
             return
-        from . import supervisor
-
-        ledger.record(supervision.take_over(supervisor.run))
+        ledger.record(supervision.take_over(_run))
         ledger.record(draining.begin())
+
+
+def _run(session: supervision.Session) -> int:
+    from . import supervisor  # Here, for a worker has no use for it, and is started often.
+
+    return supervisor.run(session)
 
 
 _the_one = FailSafe()
