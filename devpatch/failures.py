@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .requests import without_our_frames
+from .requests import linked, without_our_frames
 
 _LONGEST = 200_000  # characters of a traceback's text, of which the middle is left out
 _LONGEST_MESSAGE = 10_000
@@ -166,17 +166,10 @@ def _syntax(error: SyntaxError) -> dict[str, Any] | None:
 def _files_of(error: BaseException) -> set[str]:
     """Return the files of all the frames, of causes and contexts too, and of a SyntaxError."""
     files: set[str] = set()
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        link = todo.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
+    for link in linked(error):
         files.update(frame.f_code.co_filename for frame, _line in traceback.walk_tb(link.__traceback__))
         if isinstance(link, SyntaxError) and isinstance(link.filename, str):
             files.add(link.filename)
-        todo += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())[:_MOST_LINKS]]
     return {os.path.abspath(name) for name in files if not name.startswith("<")}
 
 

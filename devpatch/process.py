@@ -33,6 +33,7 @@ FORESIGHT_LIMIT = 5.0
 class ExitStatus(enum.IntEnum):
     """The statuses that devpatch gives to a process."""
 
+    STOPPED = 0  # by somebody, with Ctrl-C or SIGTERM, as both frameworks' reloaders end
     FAILED = 1  # an unhandled request error, unless a switch names another status
     REFUSED = 2  # a bad value, or a server that can't be guarded, as for a command line that is wrong
     RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never given

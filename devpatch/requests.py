@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -193,21 +193,32 @@ def _printable(text: str) -> str:
     return quote(text, safe="/:?#[]@!$&'()*+,;=%~-._")
 
 
-def without_our_frames(error: BaseException) -> None:
-    """Unlink devpatch's frames from the traceback of ``error`` and of what led to it, before it is shown."""
+def linked(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error``, what led to it, and the parts of groups, each once."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
         link = todo.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            parts = getattr(link, "exceptions", ())  # PEP 654
+            todo += [link.__cause__, link.__context__]
+            todo += (
+                [part for part in parts if isinstance(part, BaseException)]
+                if isinstance(parts, tuple)
+                else []
+            )
+
+
+def without_our_frames(error: BaseException) -> None:
+    """Unlink devpatch's frames from the traceback of ``error`` and of what led to it, before it is shown."""
+    for link in linked(error):
         link.__traceback__ = _skip_ours(link.__traceback__)
         position = link.__traceback__
         while position is not None:
             position.tb_next = _skip_ours(position.tb_next)
             position = position.tb_next
-        todo += [link.__cause__, link.__context__]
 
 
 def _skip_ours(traceback: TracebackType | None) -> TracebackType | None:

@@ -20,6 +20,7 @@ from typing import NoReturn
 from ... import failures, supervision, switches
 from ...console import say, write
 from ...first_start import Command as Process
+from ...process import ExitStatus
 from .answering import BACKLOG, Answering
 from .commands import Address, Command, recognise, starts_a_server
 from .holding import Holding
@@ -46,7 +47,7 @@ def hold_if_server(process: Process, error: BaseException, from_command_line: bo
     try:
         _hold(error, command)
     except KeyboardInterrupt:
-        raise SystemExit(0) from None  # As the servers end with Ctrl-C.
+        raise SystemExit(int(ExitStatus.STOPPED)) from None
     _start_again(process)
 
 
@@ -69,7 +70,7 @@ def _hold(error: BaseException, command: Command) -> None:
     if listener is not None:
         holding.answering = Answering(listener, None)
     # As both frameworks do it, for process 1 of a container has no default.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(ExitStatus.STOPPED)))
     say(f"fail-safe: {command.server} could not start; {_where(command, listener)}")
     try:
         holding.wait(Failure(told["summary"], told["text"], tuple(told["chain"])), before)
