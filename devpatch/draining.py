@@ -53,8 +53,10 @@ def drain() -> None:
     deadline = time.monotonic() + LIMIT
     # Twice, for a request is nobody's between the reading of its head and its begin.
     idle = 0
-    while idle < 2 and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         idle = 0 if any(door.is_busy() for door in _doors) else idle + 1
+        if idle == 2:
+            break
         time.sleep(_LOOK)
 
 

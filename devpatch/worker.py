@@ -1,8 +1,9 @@
 """A worker of a fail-safe session: what it tells its supervisor, and the listening socket that it got from it.
 
 The supervisor names a folder, and the socket's descriptor, in the worker's environment. The reports are
-lines of JSON in a file there, which works on every platform and outlives the worker. What the worker
-writes to stderr is kept there too, its end at least, and the C-level traceback of a crash.
+lines of JSON in a file there, which works on every platform and outlives the worker; a byte through a pair
+of sockets, the bell, tells that there is one. What the worker writes to stderr is kept there too, its end
+at least, and the C-level traceback of a crash.
 
 Limits: it begins when Python reads its start-up files, so nothing but the standard library is imported, and
 that late. Text that is written to the descriptor of stderr and not through ``sys.stderr`` is not seen.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import atexit
 import enum
 import os
+import signal
 import socket
 import sys
 import threading
@@ -39,10 +41,11 @@ class Report(enum.Enum):
 class _Self:
     """This worker."""
 
-    def __init__(self, folder: str, listener: int | None, address: list[Any] | None) -> None:
-        self.folder = Path(folder)
-        self.listener = listener
-        self.address = address
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.folder = Path(facts["folder"])
+        self.listener: int | None = facts["listener"]
+        self.address: list[Any] | None = facts["address"]
+        self.bell = socket.socket(fileno=facts["bell"])
         self.verdict: Report | None = None  # why it ends; the first one counts
         self.lock = threading.Lock()
 
@@ -56,23 +59,54 @@ def begin(described: str) -> None:
     import json
 
     facts = json.loads(described)
-    _self = _Self(facts["folder"], facts["listener"], facts["address"])
-    if _self.listener is not None:
-        os.set_inheritable(_self.listener, False)  # A program that the code starts must not hold the port.
+    me = _Self(facts)
+    # A program that the code starts must not hold the port, nor hide the end of this process.
+    me.bell.set_inheritable(False)
+    if me.listener is not None:
+        os.set_inheritable(me.listener, False)
+    if facts["waits"]:
+        _await_turn(me.bell, facts["wrapt"])
+    me.bell.setblocking(False)
+    _self = me
     _keep_stderr(_self.folder / STDERR)
     _catch_faults(_self.folder / FAULT)
     _report_uncaught()
 
 
-def describe(folder: str, listener: int | None, address: list[Any] | None) -> str:
+def describe(
+    folder: str,
+    listener: int | None,
+    address: list[Any] | None,
+    bell: int,
+    waits: bool = False,
+    wrapt: str | None = None,
+) -> str:
     """Return what a worker has to know.
 
     ``listener`` is the descriptor of the listening socket that the worker is to adopt, and ``address`` the
     address that it was asked to listen at; both None where the framework hands the socket over by itself.
+    ``bell`` is the descriptor of its end of the bell. A worker that ``waits`` runs none of the user's code
+    before the bell rings; where it is told of the file of ``wrapt``, it imports that meanwhile.
     """
+    facts = dict(locals())
     import json
 
-    return json.dumps({"folder": folder, "listener": listener, "address": address})
+    return json.dumps(facts)
+
+
+def _await_turn(bell: socket.socket, wrapt: str | None) -> None:
+    """Wait until the supervisor rings; end without a word where it is gone, or at Ctrl-C."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if wrapt is not None:
+        from . import preloading
+
+        preloading.preload(wrapt)
+    if not bell.recv(1):
+        os._exit(0)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handler)
 
 
 def is_supervised() -> bool:
@@ -96,6 +130,7 @@ def report(what: Report, **details: Any) -> bool:
         line = json.dumps({"report": what.value, **details}) + "\n"
         with open(me.folder / REPORTS, "ab", buffering=0) as file:
             file.write(line.encode())
+        me.bell.send(b"!")
     except Exception:
         pass  # The supervisor is gone, and its folder with it.
     return True
@@ -104,9 +139,9 @@ def report(what: Report, **details: Any) -> bool:
 def serves() -> None:
     """Report that the code is loaded, the reloader watches and the server accepts connections."""
     if _self is not None:
-        from . import failures
+        from . import failures, preloading
 
-        report(Report.SERVING, modules=sorted(failures.own_modules()))
+        report(Report.SERVING, modules=sorted(failures.own_modules()), wrapt=preloading.found())
 
 
 def failed(error: BaseException) -> bool:

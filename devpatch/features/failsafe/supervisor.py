@@ -11,6 +11,7 @@ While no worker accepts connections they wait in the socket's backlog, so that n
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import shutil
 import signal
@@ -56,6 +57,7 @@ class Supervisor:
         self._home = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
         atexit.register(shutil.rmtree, self._home, ignore_errors=True)
         self._before: Picture = {}
+        self._successor: Worker | None = None  # starts while the one before it ends
         self._listen()
 
     def _listen(self) -> None:
@@ -82,6 +84,8 @@ class Supervisor:
             while True:
                 worker, verdict = self._run_worker()
                 is_ours = self._holding.answering is not None
+                if verdict is not Verdict.RELOAD:
+                    self._dismiss()
                 if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and not is_ours):
                     return worker.status
                 if verdict is Verdict.MOVED:
@@ -95,13 +99,14 @@ class Supervisor:
             os.kill(os.getpid(), signal.SIGHUP)  # It ends as if this had never been handled.
             raise
         finally:
+            self._dismiss()
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _run_worker(self) -> tuple[Worker, Verdict]:
         self._before = self._watcher.look()
         self._holding.restraint.begin_start()
         self._session.before_start()
-        worker = Worker(self._session, self._descriptor, self._home)
+        worker = self._start()
         try:
             verdict = self._attend(worker)
             if verdict is Verdict.INTERRUPTED:
@@ -115,11 +120,27 @@ class Supervisor:
             self._holding.terminal.restore()
         return worker, verdict
 
+    def _start(self) -> Worker:
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            if successor.go():
+                return successor
+            successor.forget()
+        return Worker(self._session, self._descriptor, self._home)
+
+    def _dismiss(self) -> None:
+        """Do without the successor, if there is one."""
+        if self._successor is not None:
+            self._successor.stop()
+            self._successor.forget()
+            self._successor = None
+
     def _attend(self, worker: Worker) -> Verdict:
         """Wait until ``worker`` has ended, or end it where it can't go on; return what that means."""
         failed_at: float | None = None
         looked_at = time.monotonic()
-        while not worker.wait(_TICK):
+        while not worker.has_ended():
+            worker.listen(_TICK)
             reports = worker.reports()
             if Report.SERVING in reports:
                 return self._hand_over(worker)
@@ -139,18 +160,29 @@ class Supervisor:
         """Leave the watching to the worker's own reloader; see to what changed before that watched."""
         self._holding.notify("recovered", is_last=True)
         self._holding.restraint.forget()
-        deadline = time.monotonic() + _HANDOVER
-        if not worker.wait(deadline - time.monotonic()):
+        if not self._ends(worker, _HANDOVER):
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
             missed = [name for name in changes if name in imported]
-            if missed and not worker.wait(_HANDOVER):
+            if missed and not self._ends(worker, _HANDOVER):
                 self._holding.tell_change(missed)
                 worker.relieve()
                 return Verdict.RELOAD
-            worker.wait(None)
+            self._ends(worker)
         return worker.verdict()
+
+    def _ends(self, worker: Worker, seconds: float = math.inf) -> bool:
+        """Whether ``worker`` ended within ``seconds``; its successor starts as soon as it begins to reload."""
+        deadline = time.monotonic() + seconds
+        while not worker.has_ended():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            worker.listen(left)
+            if self._successor is None and Report.RELOADING in worker.reports():
+                self._successor = Worker(self._session, self._descriptor, self._home, before=worker)
+        return True
 
     def _changes_in_start(self, picture: Picture, has_ended: bool = False) -> list[str]:
         return self._holding.restraint.in_start(self._before, picture, has_ended=has_ended)

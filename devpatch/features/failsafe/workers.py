@@ -5,16 +5,19 @@ from __future__ import annotations
 import enum
 import json
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import draining, worker
+from ... import draining, preloading, worker
 from ...supervision import Session
 from ...worker import Report
 
@@ -22,6 +25,9 @@ from ...worker import Report
 STOP_LIMIT = 0.7
 # After Ctrl-C, which the whole terminal's process group gets, it ends by itself.
 INTERRUPT_LIMIT = 0.6
+# A bell that a process of the worker's holds does not tell of its end, so that is looked for as well.
+_LOOK = 0.2  # seconds
+_LAST_LOOKS = 0.002  # the same, once the bell is gone: it ends now
 _STDERR_LINES = 50
 _OUR_FRAME = f'  File "{Path(worker.__file__).parent}{os.sep}'
 
@@ -60,46 +66,82 @@ class Failure:
 class Worker:
     """One worker, from its start to its end."""
 
-    def __init__(self, session: Session, listener_descriptor: int | None, home: Path) -> None:
-        """Start it. ``home`` is where it gets its folder. Raises OSError."""
+    def __init__(
+        self, session: Session, listener_descriptor: int | None, home: Path, before: Worker | None = None
+    ) -> None:
+        """Start it. ``home`` is where it gets its folder. Raises OSError.
+
+        With a worker ``before`` it, it runs no code of the user's before ``go``: its interpreter starts while
+        that other one comes to its end.
+        """
         self.folder = Path(tempfile.mkdtemp(dir=home))
         self._script = script_of(session.command)
-        facts = worker.describe(
-            str(self.folder), listener_descriptor, session.address if listener_descriptor else None
-        )
         self.started_at = time.time()  # seconds since the epoch, to be compared with those of files
-        self._process = subprocess.Popen(
-            session.command, env={**session.environ, worker.VARIABLE: facts}, close_fds=False
-        )
+        self._bell, its_end = socket.socketpair()
+        with its_end:
+            its_end.set_inheritable(True)
+            facts = worker.describe(
+                str(self.folder),
+                listener_descriptor,
+                session.address if listener_descriptor else None,
+                its_end.fileno(),
+                waits=before is not None,
+                wrapt=None if before is None else before.wrapt(),
+            )
+            self._process = subprocess.Popen(
+                session.command, env={**session.environ, worker.VARIABLE: facts}, close_fds=False
+            )
+        self._bell.setblocking(False)
+        self._bell_is_there = True
+        self._bell_left_at = 0.0
         self._read = 0
         self._reports: dict[Report, dict[str, Any]] = {}
+
+    def go(self) -> bool:
+        """Let one that waits go on; False where it has ended."""
+        self.started_at = time.time()
+        try:
+            self._bell.send(b"!")
+        except OSError:
+            return False
+        return not self.has_ended()
 
     @property
     def status(self) -> int:
         """Its exit status, once it ended; minus the number of the signal that ended it."""
         return self._process.returncode
 
-    def wait(self, seconds: float | None) -> bool:
-        """Whether it ended within ``seconds`` (None: however long it takes)."""
-        if os.getpid() == 1:
-            return self._wait_as_init(seconds)
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended within ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while not self.has_ended():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self.listen(left)
         return True
 
-    def _wait_as_init(self, seconds: float | None) -> bool:
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while self._process.returncode is None:
-            for pid, status in reap():
-                if pid == self._process.pid:
-                    self._process.returncode = status
-            if self._process.returncode is None:
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-                time.sleep(0.02 if seconds is not None else 0.1)
-        return True
+    def listen(self, seconds: float) -> None:
+        """Return once it has told something, or ends, or as much as ``seconds`` later, maybe before."""
+        if self._bell_is_there:
+            if select.select([self._bell], [], [], min(seconds, _LOOK))[0]:
+                try:
+                    self._bell_is_there = bool(self._bell.recv(4096))
+                except OSError:
+                    self._bell_is_there = False
+                self._bell_left_at = time.monotonic()
+        else:
+            ends_now = time.monotonic() - self._bell_left_at < _LOOK
+            time.sleep(min(seconds, _LAST_LOOKS if ends_now else _LOOK))
+
+    def has_ended(self) -> bool:
+        """Whether it ended."""
+        if os.getpid() != 1:
+            return self._process.poll() is not None
+        for pid, status in reap():
+            if pid == self._process.pid:
+                self._process.returncode = status
+        return self._process.returncode is not None
 
     def stop(self) -> None:
         """Have it end, as SIGTERM does or else for good."""
@@ -107,7 +149,8 @@ class Worker:
             self._process.terminate()
             if not self.wait(STOP_LIMIT):
                 self._process.kill()
-                self.wait(None)
+                while not self.wait(_LOOK):
+                    pass
 
     def relieve(self) -> None:
         """Have it end for the next one, its requests answered, where the system has a signal for that."""
@@ -130,6 +173,11 @@ class Worker:
                 details = json.loads(line)
                 self._reports[Report(details.pop("report"))] = details
         return self._reports
+
+    def wrapt(self) -> str | None:
+        """Return the file of wrapt that the worker after this one may import before its turn, if any."""
+        found: str | None = self.reports().get(Report.SERVING, {}).get("wrapt")
+        return None if preloading.is_hidden(sys.path) else found
 
     def verdict(self) -> Verdict:
         """Return what its end means."""
@@ -177,6 +225,7 @@ class Worker:
 
     def forget(self) -> None:
         """Remove what it left on the disk."""
+        self._bell.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
