@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 
 _WANT_TO_BE_FIRST = ("gevent", "eventlet")
 
 
 def found() -> str | None:
-    """Return where the wrapt of this worker is, for the next one; None where that is to import nothing early."""
+    """Return where this worker's code finds wrapt, for the next one; None where that is to import nothing early."""
     if any(name in sys.modules for name in _WANT_TO_BE_FIRST):
         return None
-    return getattr(sys.modules.get("wrapt"), "__file__", None)
+    # Searched for anew: this worker may have imported early what the code would now find elsewhere.
+    spec = PathFinder.find_spec("wrapt")
+    return spec.origin if spec is not None else None
 
 
 def is_hidden(folders: Iterable[str]) -> bool:
@@ -38,10 +41,8 @@ def is_hidden(folders: Iterable[str]) -> bool:
 
 def preload(wrapt: str) -> None:
     """Import early, where that gets the ``wrapt`` that ``found`` returned. Never raises."""
-    from importlib.util import find_spec
-
     try:
-        spec = find_spec("wrapt")
+        spec = PathFinder.find_spec("wrapt")
         if spec is not None and spec.origin == wrapt:
             from . import draining, failures, integrations, serving  # noqa: F401
     except Exception:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from breakages import mended, save
@@ -319,16 +320,26 @@ class TestWerkzeug:
     def test_it_answers_over_tls_while_broken(self, serve_copy):
         pytest.importorskip("cryptography")
         mode = BY_ID["run_simple-reload"]
-        server, source = serve_copy(mode, wait=False, **ON, SITE_RUN_OPTIONS="dict(ssl_context='adhoc')")
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        plain_connect = server.connect
-        server.connect = lambda: context.wrap_socket(plain_connect())
-        server.until_ready()
-        whole = break_it(server, source)
-        save(source, mended(whole, 1))
-        until_version(server, 1)
-        end_with_ctrl_c(server)
+        over_tls(*serve_copy(mode, wait=False, **ON, SITE_RUN_OPTIONS="dict(ssl_context='adhoc')"))
+
+    @pytest.mark.skipif("runserver_plus-reload" not in BY_ID, reason="no django-extensions")
+    def test_a_certificate_file_of_runserver_plus(self, serve_copy, tmp_path):
+        pytest.importorskip("OpenSSL")  # django-extensions wants it, and makes the files with it.
+        mode = BY_ID["runserver_plus-reload"]
+        arguments = (*mode.arguments, "--cert-file", str(tmp_path / "site.crt"))
+        over_tls(*serve_copy(replace(mode, arguments=arguments), wait=False, **ON))
+
+
+def over_tls(server, source):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    plain_connect = server.connect
+    server.connect = lambda: context.wrap_socket(plain_connect())
+    server.until_ready()
+    whole = break_it(server, source)
+    save(source, mended(whole, 1))
+    until_version(server, 1)
+    end_with_ctrl_c(server)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="process 1 of a container, as Linux has it")
