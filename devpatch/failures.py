@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .requests import linked, without_our_frames
+from .requests import linked, parts_of, without_our_frames
 
 _LONGEST = 200_000  # characters of a traceback's text, of which the middle is left out
 _LONGEST_MESSAGE = 10_000
@@ -21,16 +21,18 @@ _LONGEST_LINE = 500  # characters of a line of source
 _AROUND = 5  # lines of source shown on each side
 _MOST_FRAMES = 100  # of each exception, half of them from either end
 _MOST_LINKS = 20  # exceptions of a chain
+_MOST_PARTS = 20  # exceptions of a group
+_MOST_EXCEPTIONS = 60  # in all, those of chains and groups within groups
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the text of ``error``, its chain of exceptions, and the files that it may have come from."""
     without_our_frames(error)
-    chain = _chain(error)
+    links = chain(error)
     return {
         "text": _shortened(_traceback_of(error), _LONGEST),
-        "summary": _summary(chain[-1]),
-        "chain": chain,
+        "summary": _summary(links[-1]),
+        "chain": links,
         "files": sorted(_files_of(error)),
         "modules": sorted(own_modules()),
         "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
@@ -72,31 +74,60 @@ def _shortened(text: str, longest: int) -> str:
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 
-def _chain(error: BaseException) -> list[dict[str, Any]]:
-    """Return the exceptions as Python tells them: what came first, first, each with its relation to the next."""
-    links: list[dict[str, Any]] = []
-    seen: set[int] = set()
-    relation: str | None = None
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen and len(links) < _MOST_LINKS:
-        seen.add(id(link))
-        links.insert(0, {**_one(link), "leads_to": relation})
-        if link.__cause__ is not None:
-            relation, link = "cause", link.__cause__
-        else:
-            relation, link = "context", None if link.__suppress_context__ else link.__context__
-    return links
+def chain(error: BaseException, around: int = _AROUND) -> list[dict[str, Any]]:
+    """Return the exceptions as Python tells them: what came first, first, each with its relation to the next.
+
+    Frames get ``around`` lines of source on each side. What is left out for its length is counted.
+    """
+    return _Describer(around).chain(error)
 
 
-def _one(error: BaseException) -> dict[str, Any]:
-    syntax = _syntax(error) if isinstance(error, SyntaxError) else None
-    return {
-        "type": _name_of(type(error)),
-        "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
-        "notes": _notes(error),
-        "frames": _frames(error),
-        "syntax": syntax,
-    }
+class _Describer:
+    """Describes an exception and all that is linked to it, each once, up to a limit."""
+
+    def __init__(self, around: int) -> None:
+        self._around = around
+        self._seen: set[int] = set()
+
+    def chain(self, error: BaseException) -> list[dict[str, Any]]:
+        links: list[dict[str, Any]] = []
+        relation: str | None = None
+        link: BaseException | None = error
+        left_out = 0
+        while link is not None and id(link) not in self._seen:
+            if len(links) < _MOST_LINKS and len(self._seen) < _MOST_EXCEPTIONS:
+                self._seen.add(id(link))
+                links.insert(0, {**self._one(link), "leads_to": relation, "earlier_left_out": 0})
+            else:
+                self._seen.add(id(link))
+                left_out += 1
+            if link.__cause__ is not None:
+                relation, link = "cause", link.__cause__
+            else:
+                relation, link = "context", None if link.__suppress_context__ else link.__context__
+        if links:
+            links[0]["earlier_left_out"] = left_out
+        return links
+
+    def _one(self, error: BaseException) -> dict[str, Any]:
+        syntax = _syntax(error, self._around) if isinstance(error, SyntaxError) else None
+        frames = _frames(error, self._around)
+        left_out = max(len(frames) - _MOST_FRAMES, 0)
+        if left_out:
+            del frames[_MOST_FRAMES // 2 : -_MOST_FRAMES // 2]
+        parts = parts_of(error)
+        described = [self.chain(part) for part in parts[:_MOST_PARTS]]
+        described = [part for part in described if part]
+        return {
+            "type": _name_of(type(error)),
+            "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
+            "notes": _notes(error),
+            "frames": frames,
+            "frames_left_out": left_out,
+            "syntax": syntax,
+            "parts": described,
+            "parts_left_out": len(parts) - len(described),
+        }
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -108,33 +139,30 @@ def _notes(error: BaseException) -> list[str]:
     return [_text_of(note) for note in notes[:_MOST_LINKS]]
 
 
-def _frames(error: BaseException) -> list[dict[str, Any]]:
-    frames = [
+def _frames(error: BaseException, around: int) -> list[dict[str, Any]]:
+    return [
         {
             "file": frame.f_code.co_filename,
             "line": line or 0,
             "function": frame.f_code.co_name,
             "own": is_own(frame.f_code.co_filename),
-            "source": _source(frame.f_code.co_filename, line or 0, frame.f_globals),
+            "source": _source(frame.f_code.co_filename, line or 0, around, frame.f_globals),
         }
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not frame.f_code.co_filename.startswith("<frozen importlib")
     ]
-    if len(frames) > _MOST_FRAMES:
-        del frames[_MOST_FRAMES // 2 : -_MOST_FRAMES // 2]
-    return frames
 
 
-def _source(file: str, line: int, module: dict[str, Any] | None = None) -> list[tuple[int, str]]:
+def _source(file: str, line: int, around: int, module: dict[str, Any] | None = None) -> list[tuple[int, str]]:
     """Return the lines around ``line`` with their numbers."""
     linecache.checkcache(file)
     lines = linecache.getlines(file, module)
-    first = max(line - _AROUND, 1)
-    around = lines[first - 1 : line + _AROUND]
-    return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(around, start=first)]
+    first = max(line - around, 1)
+    shown = lines[first - 1 : line + around]
+    return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(shown, start=first)]
 
 
-def _syntax(error: SyntaxError) -> dict[str, Any] | None:
+def _syntax(error: SyntaxError, around: int) -> dict[str, Any] | None:
     """Return where a SyntaxError is; offsets count the characters of its line from 1, 0 where they are not known.
 
     None where it names no line, as one does that was raised by hand.
@@ -142,7 +170,7 @@ def _syntax(error: SyntaxError) -> dict[str, Any] | None:
     file, line, text = error.filename, error.lineno, error.text
     if not isinstance(file, str) or not isinstance(line, int) or line < 1:
         return None
-    source = _source(file, line)
+    source = _source(file, line, around)
     shown = next((content for number, content in source if number == line), None)
     if shown is None and isinstance(text, str):
         shown = text.rstrip("\n")[:_LONGEST_LINE]

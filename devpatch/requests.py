@@ -202,13 +202,16 @@ def linked(error: BaseException) -> Iterator[BaseException]:
         if link is not None and id(link) not in seen:
             seen.add(id(link))
             yield link
-            parts = getattr(link, "exceptions", ())  # PEP 654
-            todo += [link.__cause__, link.__context__]
-            todo += (
-                [part for part in parts if isinstance(part, BaseException)]
-                if isinstance(parts, tuple)
-                else []
-            )
+            todo += [link.__cause__, link.__context__, *parts_of(link)]
+
+
+def parts_of(error: BaseException) -> list[BaseException]:
+    """Return the parts of a group of exceptions (PEP 654, or its backport); of any other, none."""
+    try:
+        parts = getattr(error, "exceptions", ())
+    except Exception:
+        return []
+    return [part for part in parts if isinstance(part, BaseException)] if isinstance(parts, tuple) else []
 
 
 def without_our_frames(error: BaseException) -> None:

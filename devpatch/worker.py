@@ -74,6 +74,7 @@ def begin(described: str) -> None:
 
 
 def describe(
+    *,
     folder: str,
     listener: int | None,
     address: list[Any] | None,

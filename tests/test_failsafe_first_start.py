@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from breakages import mended, save
-from harness import APPS, PATIENCE, clean_environment, wait_for
+from harness import APPS, PATIENCE, DevServer, clean_environment, free_port, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
@@ -69,6 +69,26 @@ class TestHeld:
             if sys.platform == "linux":
                 assert len(processes_of(pid)) == 2, processes_of(pid)
             end_with_ctrl_c(server)
+
+    def test_the_interpreter_is_the_one_that_was_typed(self, tmp_path):
+        """A script without a suffix, as `./serve` runs it, and Python by the name that it was called."""
+        pytest.importorskip("flask")
+        script = tmp_path / "serve"
+        told = f"import sys; open({str(tmp_path / 'told')!r}, 'a').write(repr(sys.orig_argv) + '\\n')\n"
+        app = f"{told}from flask import Flask\napp = Flask(__name__)\n{{}}\napp.run(debug=True, port=0)\n"
+        script.write_text(app.format("undefined"))
+        folder, name = os.path.split(sys.executable)
+        environ = clean_environment(**ON, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+        server = DevServer([name, "serve"], tmp_path, tmp_path, free_port(), environ)
+        server.start()
+        try:
+            wait_for(lambda: waits(server), lambda: server.stderr)
+            save(script, app.format(""))
+            wait_for(lambda: "Running on" in server.stderr, lambda: server.stderr)
+        finally:
+            server.kill()
+        first, second = (tmp_path / "told").read_text().splitlines()[:2]
+        assert first == second
 
     @pytest.mark.long
     def test_a_hook_of_the_programs_own_is_no_way_out(self, serve_copy, mode):
@@ -218,6 +238,8 @@ class TestRecognition:
             ("from flask import Flask\napp.debug = True\napp.run()", {}, True),
             ("from flask import Flask\napp.run()", {"FLASK_DEBUG": "1"}, True),
             ("from werkzeug import run_simple\nrun_simple('x', 1, f(2), use_reloader=True)", {}, True),
+            ("from flask import Flask\napp.run(host('::'), 5000, True)", {}, True),
+            ("from flask import Flask\napp.run('::', 5000, False)", {}, False),
             ("from flask import Flask\napp.run()", {}, False),
             ("from flask import Flask\napp.run(debug=False)", {}, False),
             ("from flask import Flask\n# app.run(debug=True)", {}, False),

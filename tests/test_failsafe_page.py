@@ -18,6 +18,37 @@ from servers import BY_ID
 from test_failsafe import ON, end_with_ctrl_c, until_broken, waits
 
 EVIL = "no price <script>document.title='hacked'</script> \u202eevil"
+# More frames, and more exceptions in a chain, than are told whole.
+LONG = """
+def deep(left):
+    if left:
+        return deep(left - 1)
+    raise ValueError('the end')
+
+def chain(left):
+    try:
+        if left:
+            chain(left - 1)
+        else:
+            raise KeyError('the first')
+    except Exception as error:
+        raise LookupError(left) from error
+
+try:
+    chain(29)
+except LookupError:
+    deep(150)
+"""
+GROUP = """
+try:
+    raise KeyError('before')
+except KeyError:
+    try:
+        raise ExceptionGroup('inner', [OSError('the innermost')])
+    except ExceptionGroup as error:
+        inner = error
+raise ExceptionGroup('outer', [ValueError('one'), inner]) from None
+"""
 CHAIN = f"""
 def prices():
     try:
@@ -167,6 +198,17 @@ class TestBrowser:
         assert "the worker ended with exit status 9" in page.inner_text("h1")
         assert "the last words" in page.inner_text(".output")
 
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups of exceptions")
+    def test_the_parts_of_a_group_are_told(self, broken, browser):
+        server, source, whole = broken
+        save(source, whole + GROUP)
+        until_broken(server, "ExceptionGroup")
+        page = open_page(browser, server)
+        for text in ("ValueError", "the innermost"):
+            page.locator(f"details.card:has-text({text!r}) > summary").first.click()
+        assert page.get_by_text("the innermost").locator("visible=true").count()
+        assert not problems_of(page)
+
 
 class TestAnswers:
     def test_each_client_gets_what_it_asks_for(self, broken):
@@ -192,7 +234,9 @@ class TestAnswers:
         jsonschema = pytest.importorskip("jsonschema")
         server, source, whole = broken
         schema = importlib.resources.files("devpatch.features.failsafe") / "failure.schema.json"
-        for text in (None, whole + "\nx = (1,\n", f"import os; os._exit(9)\n{whole}"):
+        texts = [None, whole + "\nx = (1,\n", f"import os; os._exit(9)\n{whole}", whole + LONG]
+        texts += [whole + GROUP] if sys.version_info >= (3, 11) else []
+        for text in texts:
             if text is not None:
                 said = len(server.stderr)
                 save(source, text)
@@ -202,6 +246,19 @@ class TestAnswers:
             if text is None:
                 assert [link["type"] for link in answer["exceptions"]] == ["KeyError", "ValueError"]
                 assert answer["exceptions"][1]["message"] == EVIL
+            elif text.endswith(LONG):
+                first, last = answer["exceptions"][0], answer["exceptions"][-1]
+                assert first["earlier_left_out"] == 12
+                assert last["frames_left_out"] >= 50
+                assert [frame["function"] for frame in last["frames"][-2:]] == ["deep", "deep"]
+            elif text.endswith(GROUP):
+                (group,) = answer["exceptions"]
+                assert [[link["type"] for link in part] for part in group["parts"]] == [
+                    ["ValueError"],
+                    ["KeyError", "ExceptionGroup"],
+                ]
+                (inner,) = group["parts"][1][1]["parts"]
+                assert inner[0]["message"] == "the innermost"
 
     def test_the_policy_allows_its_own_parts_alone(self, broken):
         server, _source, _whole = broken

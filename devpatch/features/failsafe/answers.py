@@ -49,13 +49,7 @@ def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
     return {
         "summary": failure.summary,
         "text": failure.text,
-        "exceptions": [
-            {
-                **{key: link[key] for key in ("type", "message", "notes", "leads_to", "syntax")},
-                "frames": link["frames"],
-            }
-            for link in failure.chain
-        ],
+        "exceptions": failure.chain,
         "watched": list(folders),
     }
 

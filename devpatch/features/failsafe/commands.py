@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 Address = tuple[str, int, bool]  # host, port, whether it is IPv6
 
@@ -31,8 +30,12 @@ _NAMES_A_SERVER = re.compile(r"(?m)^\s*(from|import)\s+(flask|werkzeug)\b")
 _CALLS = r"(?!subprocess\b|asyncio\b)\b\w+(\(\))?\.run\s*\("
 _RUNS_APP = re.compile(_CALLS)
 _RUNS_DEBUG = re.compile(_CALLS + r"[^()]*(\([^()]*\)[^()]*)*\b(debug|use_reloader)\s*=\s*(?!False|0|None)")
+_RUNS_DEBUG_BY_POSITION = re.compile(
+    _CALLS + r"[^(),=]+(\([^()]*\)[^(),=]*)*,[^(),=]+(\([^()]*\)[^(),=]*)*,\s*(True|1)\b"
+)
 _RUNS_SIMPLE = re.compile(r"\brun_simple\s*\((?s:.)*?\buse_reloader\s*=\s*(?!False|0|None)")
 _SETS_DEBUG = re.compile(r"\.debug\s*=\s*(?!False|0|None|=)")
+_LONGEST_SCRIPT = 1_000_000  # bytes that are read of it
 _MODULE = re.compile("-[bBdEiIOqsSuvx]*m")
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
@@ -54,7 +57,7 @@ def recognise(argv: Sequence[str], environ: Mapping[str, str]) -> Command | None
         return _django(arguments)
     if target in ("-m flask", "-m flask.__main__") or name in _FLASK_SCRIPTS:
         return _flask(arguments, environ)
-    if name.endswith(".py"):
+    if target and not target.startswith("-"):
         return Command("the script", script=target)
     return None
 
@@ -137,8 +140,9 @@ def starts_a_server(script: str, environ: Mapping[str, str]) -> bool:
     The one call has to do all of it: ``app.run(debug=True)``, or ``.run(`` with FLASK_DEBUG set.
     """
     try:
-        text = Path(script).read_bytes().decode("utf-8", "replace")
-    except OSError:
+        with open(script, "rb") as file:
+            text = file.read(_LONGEST_SCRIPT).decode("utf-8", "replace")
+    except (OSError, ValueError):
         return False
     text = _COMMENT.sub("", text)
     if not _NAMES_A_SERVER.search(text):
@@ -147,4 +151,6 @@ def starts_a_server(script: str, environ: Mapping[str, str]) -> bool:
         environ.get("FLASK_DEBUG", "").lower() in _TRUE and _RUNS_APP.search(text)
     ):
         return True
-    return bool(_RUNS_DEBUG.search(text) or (_RUNS_APP.search(text) and _SETS_DEBUG.search(text)))
+    if _RUNS_DEBUG.search(text) or _RUNS_DEBUG_BY_POSITION.search(text):
+        return True
+    return bool(_RUNS_APP.search(text) and _SETS_DEBUG.search(text))

@@ -10,6 +10,7 @@ Limits: a plain script's ``sys.exit``, ``os._exit`` and signals end it as always
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -105,13 +106,23 @@ def _listen(address: Address) -> socket.socket | None:
 
 
 def _start_again(process: Process) -> NoReturn:
-    command = [sys.executable, *sys.orig_argv[1:]]
     os.chdir(process.folder)
+    command = [_interpreter(), *sys.orig_argv[1:]]
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass
     if os.name == "posix":
-        os.execve(command[0], command, process.environ)
+        os.execve(sys.executable, command, process.environ)
     os._exit(subprocess.call(command, env=process.environ))
+
+
+def _interpreter() -> str:
+    """Return the interpreter as it was typed, where that leads to the same one still."""
+    typed = sys.orig_argv[0]
+    try:
+        found = shutil.which(typed)
+        return typed if found and os.path.samefile(found, sys.executable) else sys.executable
+    except OSError:
+        return sys.executable

@@ -18,9 +18,9 @@ from .workers import Failure
 
 EVENTS_PATH = "/.devpatch/events"
 _ASSETS = Path(__file__).parent
-# Unicode's controls of direction, and what else could make text look like other text (CVE-2021-42574).
 # The colours that programs give to their output in a terminal.
 _COLOURS = re.compile("\u001b\\[[0-9;]*m")
+# Unicode's controls of direction, and what else could make text look like other text (CVE-2021-42574).
 _STEERING = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
@@ -127,9 +127,24 @@ def _exception(link: dict[str, Any], is_open: bool) -> str:
         place = f"{_path(syntax['file'])}, line {syntax['line']}"
         frames.append(_frame_with_source(syntax, place, is_open=True))
     body = f"{notes}<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
+    body += _parts(link) + _left_out(link["earlier_left_out"], "earlier exception")
     if is_open:
         return f"<section class='card' aria-label='Traceback'><h2>Traceback</h2>{body}</section>"
     return f"<details class='card'><summary>{title}</summary>{body}</details>"
+
+
+def _parts(link: dict[str, Any]) -> str:
+    """Return the exceptions of a group, the chain of each folded away below it."""
+    if not link["parts"]:
+        return ""
+    parts = "".join(_exception(part, is_open=False) for chain in link["parts"] for part in reversed(chain))
+    return f"<h3>What it holds</h3>{parts}{_left_out(link['parts_left_out'], 'further one')}"
+
+
+def _left_out(count: int, what: str) -> str:
+    if not count:
+        return ""
+    return f"<p class='left-out'>{count} {what}{'s' if count > 1 else ''} left out</p>"
 
 
 def _frames(link: dict[str, Any]) -> list[str]:
@@ -139,6 +154,9 @@ def _frames(link: dict[str, Any]) -> list[str]:
     frames = link["frames"]
     innermost_own = max((n for n, frame in enumerate(frames) if frame["own"]), default=len(frames) - 1)
     for number, frame in enumerate(frames):
+        if link["frames_left_out"] and number == len(frames) // 2:
+            shown += [*_fold(folded), _left_out(link["frames_left_out"], "frame")]
+            folded = []
         title = f"{_path(frame['file'])}, line {frame['line']}, in {_text(frame['function'])}"
         is_open = number == innermost_own and not link["syntax"]
         text = _frame_with_source(frame, title, is_open)

@@ -81,10 +81,10 @@ class Worker:
         with its_end:
             its_end.set_inheritable(True)
             facts = worker.describe(
-                str(self.folder),
-                listener_descriptor,
-                session.address if listener_descriptor else None,
-                its_end.fileno(),
+                folder=str(self.folder),
+                listener=listener_descriptor,
+                address=session.address if listener_descriptor else None,
+                bell=its_end.fileno(),
                 waits=before is not None,
                 wrapt=None if before is None else before.wrapt(),
             )
@@ -213,9 +213,8 @@ class Worker:
 
     def _last_lines(self) -> str:
         lines = self._text(worker.STDERR).splitlines()
-        if not lines:
-            return ""
-        return "\n".join(["The last lines that it wrote to stderr:", "", *lines[-_STDERR_LINES:]])
+        parts = ["The last lines that it wrote to stderr:", "", *lines[-_STDERR_LINES:], ""] if lines else []
+        return "\n".join([*parts, "What other than Python code wrote stands in the terminal."])
 
     def _text(self, name: str) -> str:
         try:
