@@ -11,6 +11,10 @@ runs at every start of somebody's Python. Importing wrapt costs about 50 ms, so 
 import os
 import sys
 
+TYPE_CHECKING = False  # typing's own would have to be imported.
+if TYPE_CHECKING:
+    from .events import ErrorEvent as ErrorEvent
+
 __version__ = "0.1.0"
 
 # Modules whose import says that a development server may be about to start. Modules that are
@@ -26,7 +30,11 @@ SERVER_MODULES = frozenset(
     }
 )
 
+# Modules that hold an application, whatever serves it.
+APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.app"})
+
 started = False
+folder: str | None = None  # the working directory at the start of Python, where a path is relative to it
 
 
 class Gate:
@@ -65,10 +73,22 @@ def start() -> None:
         return
     gate = Gate()
     sys.meta_path.insert(0, gate)
+    if os.environ.get("DEVPATCH_EXC_INFO"):
+        gate.awaited |= APPLICATION_MODULES
+    if os.environ.get("DEVPATCH_ERROR_LOG"):
+        _remember_folder()
     # Taken out of the environment, so that no process which this one starts takes itself for the worker.
     worker_of = os.environ.pop("_DEVPATCH_WORKER", None)
     if worker_of is not None or os.environ.get("DEVPATCH_FAILSAFE"):
         _begin_fail_safe(gate, worker_of)
+
+
+def _remember_folder() -> None:
+    global folder
+    try:
+        folder = os.getcwd()
+    except OSError:
+        pass  # It is gone.
 
 
 def _begin_fail_safe(gate: Gate, worker_of: str | None) -> None:
@@ -81,9 +101,17 @@ def _begin_fail_safe(gate: Gate, worker_of: str | None) -> None:
             from devpatch import first_start
 
             if first_start.begin():
-                gate.awaited = SERVER_MODULES | first_start.COMMAND_LINES
+                gate.awaited |= first_start.COMMAND_LINES
     except Exception as error:
         _say(f"fail-safe can't see how this process ends: {type(error).__name__}: {error}")
+
+
+def __getattr__(name: str) -> object:
+    if name != "ErrorEvent":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .events import ErrorEvent
+
+    return ErrorEvent
 
 
 def _say(message: str) -> None:

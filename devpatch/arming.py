@@ -35,7 +35,8 @@ def arm() -> None:
         from . import integrations
         from .patching import ledger
 
-        for patch in integrations.entry_patches():
+        applications = integrations.application_patches() if settings[switches.EXC_INFO] else ()
+        for patch in (*integrations.entry_patches(), *applications):
             ledger.await_module(patch)
     except KeyboardInterrupt:
         raise

@@ -82,6 +82,13 @@ def chain(error: BaseException, around: int = _AROUND) -> list[dict[str, Any]]:
     return _Describer(around).chain(error)
 
 
+def bare(error: BaseException) -> dict[str, Any]:
+    """Return what can be told, as in ``chain``, of an exception that is made so that nothing can be read off it."""
+    left_out = dict.fromkeys(("frames_left_out", "parts_left_out", "earlier_left_out"), 0)
+    empty: dict[str, Any] = {"notes": [], "frames": [], "parts": [], "syntax": None, "leads_to": None}
+    return {"type": _name_of(type(error)), "message": "", **empty, **left_out}
+
+
 class _Describer:
     """Describes an exception and all that is linked to it, each once, up to a limit."""
 

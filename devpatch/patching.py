@@ -31,6 +31,7 @@ class Capability(enum.Enum):
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
     FIRST_START = "see how a command line ends"
+    EXC_INFO = "hand the exception to start_response"
     WORKERS = "start the reloader's workers, and know why they end"
 
 

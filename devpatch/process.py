@@ -118,11 +118,17 @@ class Ending:
             False  # whether the process is about to end; a plain attribute, read for each request
         )
         self._wakers: list[Callable[[], object]] = []
+        self._waits: list[Callable[[], object]] = []
+        self._waited_until = 0.0
         self.status = 0
 
     def on_request(self, wake: Callable[[], object]) -> None:
         """Have ``wake`` called when the end is asked for, to rouse a main thread that waits elsewhere."""
         self._wakers.append(wake)
+
+    def wait_for(self, wait: Callable[[], object]) -> None:
+        """Have ``wait`` called before the process ends, in any thread; it must return, and quickly if called again."""
+        self._waits.append(wait)
 
     def foresee(self) -> None:
         """Say that the end will be asked for shortly, so that a reload does not come before it."""
@@ -170,12 +176,18 @@ class Ending:
     def leave(self) -> NoReturn:
         """Wait until the asking thread has settled, at most ``SETTLE_LIMIT`` s, and raise SystemExit."""
         self._settled.wait(self._left_of(SETTLE_LIMIT))
+        self._wait_for_others()
         self._say_farewell()
         self._leaving = Leaving(self.status)
         raise self._leaving
 
     def _left_of(self, limit: float) -> float:
-        return max(0.0, self._requested_at + limit - time.monotonic())
+        return max(0.0, max(self._requested_at, self._waited_until) + limit - time.monotonic())
+
+    def _wait_for_others(self) -> None:
+        for wait in self._waits:
+            wait()
+            self._waited_until = time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Stand in for ``time.sleep`` in a reloader's loop: leaves at once when the end is asked for."""
@@ -199,6 +211,7 @@ class Ending:
             self._exit_with_status()  # The program caught SystemExit, or came to its end by itself.
 
     def _watch(self) -> None:
+        self._wait_for_others()
         time.sleep(self._left_of(HOLD_LIMIT))
         if self._owner.acquire(blocking=False):
             self._exit_with_status()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -46,6 +47,8 @@ _begun, _written = (
 )  # To look an Event up takes long, and this is done for each request.
 # Rules of the frameworks: exceptions that they answer with a 4xx response, say.
 dismissals: list[Dismissal] = []
+# The frameworks that are loaded, by name.
+frameworks: list[str] = []
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
 
 
@@ -60,6 +63,11 @@ def listen(event: Event, listener: Listener) -> Callable[[], None]:
 current = _current.get
 
 
+def is_dismissed(error: BaseException) -> bool:
+    """Whether ``error`` is one by which a framework means a response, or the keyboard's."""
+    return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
+
+
 def run_by(runner: Any) -> Request | None:
     """Return the request of this context if it is ``runner`` that calls the application for it."""
     request = _current.get()
@@ -69,7 +77,10 @@ def run_by(runner: Any) -> Request | None:
 class Request:
     """One request to a guarded server, from its headers to the end of its response."""
 
-    __slots__ = ("_finished", "_handler", "_meter", "_runner", "_sent", "environ", "error")
+    __slots__ = (
+        *("_finished", "_handler", "_meter", "_runner", "_sent"),
+        *("environ", "error", "failed_at", "framework", "status"),
+    )
 
     def __init__(self, handler: Any, runner: Any, environ: dict[str, Any]) -> None:
         """Begin a request.
@@ -107,36 +118,49 @@ class Request:
         return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
 
     @property
-    def title(self) -> str:
-        """The method and the URL, with nothing in it that could steer a terminal."""
+    def method(self) -> str:
+        """The method, with nothing in it that could steer a terminal."""
+        return _printable(getattr(self._handler, "command", None) or self.environ.get("REQUEST_METHOD", "?"))
+
+    @property
+    def url(self) -> str:
+        """The whole URL, with nothing in it that could steer a terminal."""
         environ = self.environ
-        method = _printable(getattr(self._handler, "command", None) or environ.get("REQUEST_METHOD", "?"))
         path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):
-            return f"{method} {_printable(path)}"  # a whole URL, as clients send it to a proxy
+            return _printable(path)  # a whole URL, as clients send it to a proxy
         name = str(environ.get("SERVER_NAME"))
         name = f"[{name}]" if ":" in name else name
         host = environ.get("HTTP_HOST") or f"{name}:{environ.get('SERVER_PORT')}"
-        return f"{method} {environ.get('wsgi.url_scheme', 'http')}://{_printable(host)}{_printable(path)}"
+        return f"{environ.get('wsgi.url_scheme', 'http')}://{_printable(host)}{_printable(path)}"
 
-    def note(self, error: BaseException) -> None:
+    @property
+    def title(self) -> str:
+        """The method and the URL."""
+        return f"{self.method} {self.url}"
+
+    def note(self, error: BaseException, framework: str | None = None) -> None:
         """Take ``error`` as this request's, if it is the first and no hang-up. Never raises.
 
         An exit that the application asked for is noted too; an interrupt from the keyboard is not.
+        ``framework`` is the one that told of it; None where the server did.
         """
-        if self.error is None and not self._is_excused(error):
+        if self.error is None and not self.excuses(error):
+            self.failed_at = time.time()
+            self.framework = framework or next(iter(frameworks), None)
+            self.status: int | None = None
             self.error = error
             self._emit(Event.FAILED)
 
-    def _is_excused(self, error: BaseException) -> bool:
+    def excuses(self, error: BaseException) -> bool:
+        """Whether ``error`` is none of the application's: the client hung up, or it stands for a response."""
         try:
             if isinstance(error, SystemExit):
                 return False
             return (
-                isinstance(error, KeyboardInterrupt)
+                is_dismissed(error)
                 or connections.raised_by_connection(error, self.connection)
                 or (self._meter is not None and self._meter.cut_short())
-                or any(dismisses(error) for dismisses in dismissals)
             )
         except Exception:
             return False

@@ -86,9 +86,10 @@ def _start(
     start: Start, settings: switches.Settings, wanted: list[features.Feature], obstacle: str | None
 ) -> None:
     server = start.server
-    if wanted:
+    if any(feature.guards for feature in wanted):
         for patch in integrations.serving_patches(server):
             ledger.await_module(patch)
+    refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
     active = []
     for feature in wanted:
         if feature.name in _declined:
@@ -100,7 +101,7 @@ def _start(
             _declined.add(feature.name)
             _say_once(f"{feature.name} has no effect on {server}: {reason}")
         else:
-            feature.activate(settings)
+            feature.activate(start, settings)
             active.append(feature)
     if start.role is not process.Role.WORKER:  # The worker starts again at every reload.
         for name in settings.unknown:
@@ -125,6 +126,11 @@ def _late_failure(patch: Patch, reason: str) -> None:
         # Nobody would hear of the start, so the function itself has to refuse.
         arming.replace_entry(patch.target, patch.path, reason)
         return
+    for feature in features.every():
+        if patch.provides in feature.needs and not feature.guards and feature.name not in _declined:
+            # It works without a development server, so there may be no start that would tell.
+            _declined.add(feature.name)
+            _say_once(feature.refusal(patch.target, reason))
     if not _guarded:
         return  # The start will find it in the ledger.
     for feature in features.active():
@@ -178,7 +184,10 @@ def take_claim() -> bool:
 
 def guard(server: Any) -> None:
     """Take ``server`` as a development server of ours, whose requests are watched and whose loop can be ended."""
-    if is_guarded(server) or not features.active():
+    if is_guarded(server):
+        return
+    _tell_loaded()
+    if not any(feature.guards for feature in features.active()):
         return
     service_actions, handle_error = server.service_actions, server.handle_error
 
@@ -203,6 +212,19 @@ def guard(server: Any) -> None:
     ledger.record(lambda: _let_go(server))
     ledger.record(threads_module.apply(server))
     draining.apply(server)
+
+
+def _tell_loaded() -> None:
+    """The application is loaded: let features do what waits for that. Raises as ``Feature.loaded`` says."""
+    for feature in features.active():
+        if feature.start is None or feature.start.role is process.Role.SUPERVISOR:
+            continue
+        try:
+            feature.loaded()
+        except Exception as error:
+            if worker.is_supervised():
+                raise
+            refuse([str(error)])
 
 
 def reloading() -> None:

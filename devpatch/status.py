@@ -101,7 +101,7 @@ def _features() -> list[dict[str, Any]]:
             "needs_reloader": feature.needs_reloader,
             "servers": {server.name: _why_not_available(feature, server) for server in integrations.SERVERS},
         }
-        for feature in features.every()
+        for feature in sorted(features.every(), key=lambda feature: switches.SWITCHES.index(feature.switch))
     ]
 
 
@@ -153,7 +153,9 @@ def render(found: dict[str, Any]) -> str:
 def _switch_row(switch: dict[str, Any]) -> tuple[str, str, str]:
     if not switch["valid"]:
         return switch["name"], "not valid", switch["problem"]
-    value = {"True": "on", "False": "off"}.get(str(switch["value"]), str(switch["value"]))
+    value = switch["value"]
+    value = ", ".join(value) or False if isinstance(value, list | tuple) else value
+    value = {"True": "on", "False": "off"}.get(str(value), str(value))
     if not (switch["set_to"] or "").strip():
         value += " (unset)"
     return switch["name"], value, switch["help"]

@@ -5,6 +5,7 @@ Messages, ``python -m devpatch`` and the README's table are made from this one t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -47,6 +48,26 @@ def concurrency(text: str) -> int | str:
     return AT_ONCE if boolean(text) else ONE_BY_ONE
 
 
+_CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def callables(text: str) -> tuple[str, ...]:
+    """Read names of callables, ``package.module:callable``, separated by commas. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not _CALLABLE.fullmatch(name):
+            module, _, attribute = name.rpartition(".")
+            meant = f"{module}:{attribute}"
+            raise Unlikely(f"did you mean {meant}?") if _CALLABLE.fullmatch(meant) else ValueError(name)
+    if not names:
+        raise ValueError(text)
+    return names
+
+
+class Unlikely(ValueError):
+    """A bad value with a hint at what was meant."""
+
+
 BOOLEAN_VALUES = f"{', '.join((*_TRUE, *_FALSE[:-1]))} or {_FALSE[-1]}"
 
 
@@ -56,7 +77,7 @@ class Switch:
 
     name: str
     parse: Callable[[str], object]
-    default: bool | int | None
+    default: bool | int | tuple[()] | None
     allowed: str
     help: str
 
@@ -91,9 +112,31 @@ FAILSAFE = Switch(
     "keep the reloading server up when code is broken, and start it again on the next change",
 )
 
-SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE)
+EXC_INFO = Switch(
+    "DEVPATCH_EXC_INFO",
+    boolean,
+    False,
+    BOOLEAN_VALUES,
+    "hand the exception behind an error response to start_response, under any WSGI server",
+)
+ON_ERROR = Switch(
+    "DEVPATCH_ON_ERROR",
+    callables,
+    (),
+    "package.module:callable, several separated by commas",
+    "call it with an ErrorEvent for each unhandled request error, and each failed load that is held",
+)
+ERROR_LOG = Switch(
+    "DEVPATCH_ERROR_LOG",
+    str,
+    (),
+    "the path of a file",
+    "append each of these errors to it, one JSON object per line",
+)
+
+SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
 # Those that switch a feature on.
-FEATURES = (FAILFAST, THREADED, FAILSAFE)
+FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
 
 
 @dataclass(frozen=True)
@@ -139,8 +182,10 @@ def _read_one(switch: Switch, text: str | None) -> Reading:
         return Reading(switch, text, switch.default)
     try:
         return Reading(switch, text, switch.parse(text.strip()))
-    except ValueError:
+    except ValueError as error:
         problem = f"{switch.name}={_quoted(text)} is not valid: use {switch.allowed}"
+        if isinstance(error, Unlikely):
+            problem += f"; {error}"
         return Reading(switch, text, switch.default, problem)
 
 
@@ -165,7 +210,7 @@ def markdown() -> str:
     for switch in SWITCHES:
         default = (
             "off"
-            if switch.default is False
+            if switch.default in (False, ())
             else "as the server does"
             if switch.default is None
             else str(switch.default)

@@ -155,7 +155,12 @@ def failed(error: BaseException) -> bool:
         details = failures.describe(error)
     except Exception:
         return False  # The supervisor will tell what it knows without it.
-    return report(Report.FAILED, **details)
+    is_first = report(Report.FAILED, **details)
+    if is_first:
+        from . import loads
+
+        loads.tell(error)
+    return is_first
 
 
 def is_relieved() -> bool:

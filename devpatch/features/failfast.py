@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from .. import connections, console, requests, switches
 from ..patching import Capability, ledger
 from ..process import ending, exit_status_of
-from . import mark_active
+from . import Feature
 
 if TYPE_CHECKING:
     from ..serving import Start
 
 
-class FailFast:
+class FailFast(Feature):
     """See the module."""
 
     name = "fail-fast"
@@ -27,7 +27,6 @@ class FailFast:
     needs = frozenset({Capability.START, Capability.ERRORS, Capability.RESPONSES, Capability.ENDING})
     # A guard that silently guards nothing is worse than none.
     refuses = True
-    needs_reloader = False
 
     def __init__(self) -> None:
         self._status = 1
@@ -53,10 +52,8 @@ class FailFast:
         status = settings[switches.FAILFAST_EXIT_CODE]
         return f"fail-fast is on for {start.server}: the first unhandled error stops it with exit status {status}"
 
-    def activate(self, settings: switches.Settings) -> None:
-        """See Feature.activate."""
-        if not mark_active(self):
-            return
+    def begin(self, settings: switches.Settings) -> None:
+        """See Feature.begin."""
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
         ledger.record(requests.listen(requests.Event.FAILED, self._foresee))

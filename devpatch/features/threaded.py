@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 from .. import requests, switches, threads
 from ..patching import Capability, ledger
 from ..streams import ResponseWriter
-from . import mark_active
+from . import Feature
 
 if TYPE_CHECKING:
     from ..serving import Start
 
 
-class Threaded:
+class Threaded(Feature):
     """See the module."""
 
     name = "threaded"
     switch = switches.THREADED
     needs = frozenset({Capability.START, Capability.THREADS})
-    refuses = False
-    needs_reloader = False
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
@@ -32,10 +30,6 @@ class Threaded:
         if start.one_by_one and settings[self.switch] != switches.ONE_BY_ONE:
             return f"{start.one_by_one}, so it handles one request at a time"
         return None
-
-    def refusal(self, server: str, reason: str) -> str:
-        """See Feature.refusal."""
-        return f"{self.name} has no effect on {server}: {reason}"
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
@@ -52,10 +46,8 @@ class Threaded:
         own = "at once" if start.threads else "one by one"
         return f"{line}; {self.switch.name} wins over the command, which would handle them {own}"
 
-    def activate(self, settings: switches.Settings) -> None:
-        """See Feature.activate."""
-        if not mark_active(self):
-            return
+    def begin(self, settings: switches.Settings) -> None:
+        """See Feature.begin."""
         value = settings[self.switch]
         at_once = value != switches.ONE_BY_ONE
         ledger.record(threads.choose(at_once, value if isinstance(value, int) else None))

@@ -22,6 +22,8 @@ from . import (
     django_handlers,
     django_management,
     django_runserver,
+    django_wsgi,
+    flask_app,
     flask_cli,
     flask_signals,
     socketserver_threads,
@@ -55,7 +57,7 @@ _DJANGO = (
 )
 _WERKZEUG = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
 # Whatever serves, the application may be any framework's. Their modules may never be imported.
-_APPLICATIONS = (django_handlers, django_db, werkzeug_debug, flask_signals)
+_APPLICATIONS = (django_handlers, django_db, django_wsgi, werkzeug_debug, flask_app, flask_signals)
 
 SERVERS = (
     Server("runserver", ("django",), _DJANGO),
@@ -94,10 +96,15 @@ def serving_patches(server: str) -> tuple[Patch, ...]:
     return tuple(patch for module in _integrations_of(server) for patch in getattr(module, "PATCHES", ()))
 
 
+def application_patches() -> tuple[Patch, ...]:
+    """Return the patches to make on applications, whatever serves them, where that is wanted."""
+    return tuple(patch for module in _APPLICATIONS for patch in getattr(module, "APPLICATION_PATCHES", ()))
+
+
 def patches_for(server: str) -> tuple[Patch, ...]:
     """Return all the patches that matter to ``server``."""
     entries = tuple(p for module in _integrations_of(server) for p in getattr(module, "ENTRY_PATCHES", ()))
-    return entries + serving_patches(server)
+    return entries + serving_patches(server) + application_patches()
 
 
 def prepare_checks() -> None:

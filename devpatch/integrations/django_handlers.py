@@ -21,11 +21,11 @@ def _receive(sender: Any = None, request: Any = None, **_: Any) -> None:
     error = sys.exc_info()[1]
     if error is None or observed is None or not observed.owns(getattr(request, "environ", None) or {}):
         return
-    if not _travels_on():
-        observed.note(error)
+    if not travels_on():
+        observed.note(error, "django")
 
 
-def _travels_on() -> bool:
+def travels_on() -> bool:
     """Whether Django raises the exception again instead of answering it.
 
     Then a middleware may still handle it; if none does, the server or the debugger reports it.
@@ -42,15 +42,22 @@ def _is_cut_upload(unreadable: type[BaseException]) -> requests.Dismissal:
     return lambda error: isinstance(error, unreadable)
 
 
+# An upload that was cut is none of the application's errors.
+CUT_UPLOAD = Enlist(
+    "django.http.request", "UnreadablePostError", Capability.ERRORS, _is_cut_upload, requests.dismissals
+)
+ENTRY_PATCHES = (
+    Enlist(
+        "django.core.handlers.base",
+        "BaseHandler",
+        Capability.ERRORS,
+        lambda _: "django",
+        requests.frameworks,
+    ),
+)
 PATCHES = (
     Connect("django.core.signals", "got_request_exception", Capability.ERRORS, _receive),
     # Who sends the signal: without it the receiver would hear nothing.
     Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),
-    Enlist(
-        "django.http.request",
-        "UnreadablePostError",
-        Capability.ERRORS,
-        _is_cut_upload,
-        requests.dismissals,
-    ),
+    CUT_UPLOAD,
 )

@@ -16,15 +16,16 @@ from ..patching import Capability, Connect, Enlist
 
 def _receive(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
     observed = requests.current()
-    if observed is None or exception is None or _propagates(sender):
+    if observed is None or exception is None or propagates(sender):
         return  # Where it propagates, a middleware may still handle it; if none does, the server reports it.
     from flask import request
 
     if observed.owns(request.environ):
-        observed.note(exception)
+        observed.note(exception, "flask")
 
 
-def _propagates(app: Any) -> bool:
+def propagates(app: Any) -> bool:
+    """Whether Flask raises exceptions again instead of answering them; then a middleware may still handle them."""
     propagate = app.config["PROPAGATE_EXCEPTIONS"]
     return bool(app.testing or app.debug if propagate is None else propagate)
 
@@ -42,7 +43,10 @@ def _is_trapped_response(flask_class: Any) -> requests.Dismissal:
     return dismisses
 
 
+# A response that was raised on purpose, and trapped, is no error.
+TRAPPED_RESPONSE = Enlist("flask.app", "Flask", Capability.ERRORS, _is_trapped_response, requests.dismissals)
+ENTRY_PATCHES = (Enlist("flask.app", "Flask", Capability.ERRORS, lambda _: "flask", requests.frameworks),)
 PATCHES = (
     Connect("flask.signals", "got_request_exception", Capability.ERRORS, _receive),
-    Enlist("flask.app", "Flask", Capability.ERRORS, _is_trapped_response, requests.dismissals),
+    TRAPPED_RESPONSE,
 )

@@ -12,7 +12,7 @@ import selectors
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from .. import requests, serving, threads, worker
@@ -147,6 +147,8 @@ def _make_selectors(module: ModuleType) -> ModuleType:
         if request is not None:
             error = sys.exc_info()[1]
             if error is None:
+                if request.error is not None:
+                    request.status = _status_sent()
                 request.sent()
             else:
                 _report_failed_response(request, error)
@@ -173,6 +175,8 @@ class _Drain(selectors.DefaultSelector):
 
 def _report_failed_response(request: requests.Request, error: BaseException) -> None:
     request.note(error)
+    if request.error is not None:
+        request.status = _status_sent()
     # The frame that handles the error: run_wsgi, when its plain page for it is out, or the function
     # within it that ran the application, when that page is still to come.
     outermost = next(frames(error.__traceback__), None)
@@ -180,6 +184,17 @@ def _report_failed_response(request: requests.Request, error: BaseException) -> 
         request.sent()
     else:
         request.reading_on()
+
+
+def _status_sent() -> int | None:
+    """Return the status of the response at hand, which only a variable of ``run_wsgi`` holds; None before it is out."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "run_wsgi":
+        frame = frame.f_back
+    try:
+        return int(frame.f_locals["status_sent"].split(None, 1)[0]) if frame else None
+    except (AttributeError, KeyError, ValueError, IndexError):
+        return None
 
 
 # flask.cli and others bind these by name, so they are patched once the module has been executed.

@@ -11,37 +11,30 @@ from typing import TYPE_CHECKING
 from ... import draining, supervision, switches
 from ...patching import Capability, ledger
 from ...process import Role
-from .. import mark_active
+from .. import Feature
 
 if TYPE_CHECKING:
     from ...serving import Start
 
 
-class FailSafe:
+class FailSafe(Feature):
     """See the module."""
 
     name = "fail-safe"
     switch = switches.FAILSAFE
     needs = frozenset({Capability.START, Capability.WORKERS})
-    refuses = False
     needs_reloader = True
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
         return "it runs without a reloader" if start.role is Role.PLAIN else None
 
-    def refusal(self, server: str, reason: str) -> str:
-        """See Feature.refusal."""
-        return f"{self.name} has no effect on {server}: {reason}"
-
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         return f"{self.name} is on for {start.server}: broken code does not end it, the next change starts it again"
 
-    def activate(self, settings: switches.Settings) -> None:
-        """See Feature.activate."""
-        if not mark_active(self):
-            return
+    def begin(self, settings: switches.Settings) -> None:
+        """See Feature.begin."""
         ledger.record(supervision.take_over(_run))
         ledger.record(draining.begin())
 

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import NoReturn
 
-from ... import failures, supervision, switches
+from ... import failures, loads, supervision, switches
 from ...console import say, write
 from ...first_start import Command as Process
 from ...process import ExitStatus
@@ -45,6 +45,7 @@ def hold_if_server(process: Process, error: BaseException, from_command_line: bo
         return
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         write(f"{error.code}\n")  # The interpreter would have printed it.
+    loads.tell(error)
     try:
         _hold(error, command)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable
 
+from ... import loads
 from ...failures import is_own
 
 Stamp = tuple[int, ...] | None  # None: not there
@@ -75,6 +76,8 @@ class Watcher:
             _look_below(folder, picture)
         for file in self._files:
             picture[file] = _stamp(file)
+        for name in loads.written:
+            picture.pop(name, None)
         for pattern in self._exclude:
             for name in fnmatch.filter(picture, pattern):
                 del picture[name]

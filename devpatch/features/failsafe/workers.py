@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import draining, preloading, worker
+from ... import draining, loads, preloading, worker
 from ...supervision import Session
 from ...worker import Report
 
@@ -204,6 +204,11 @@ class Worker:
         if self._script is not None and not os.path.exists(self._script):
             what = f"{what}: {self._script} is not there"
         parts = [what, self.fault(), self._last_lines()]
+        loads.tell_end(
+            loads.End(what, self.status, None)
+            if self.status >= 0
+            else loads.End(what, None, _name_of_signal(-self.status))
+        )
         return Failure(what, "\n\n".join(part for part in parts if part) + "\n", was_printed=False)
 
     def fault(self) -> str:
@@ -244,11 +249,14 @@ def describe_end(status: int) -> str:
     """Return how a process ended, for a person."""
     if status >= 0:
         return f"the worker ended with exit status {status}"
+    return f"the worker was ended by {_name_of_signal(-status)}"
+
+
+def _name_of_signal(number: int) -> str:
     try:
-        name = signal.Signals(-status).name
+        return signal.Signals(number).name
     except ValueError:
-        name = f"signal {-status}"
-    return f"the worker was ended by {name}"
+        return f"signal {number}"
 
 
 def reap() -> list[tuple[int, int]]:

@@ -1,0 +1,62 @@
+"""Calls of a WSGI application, whatever server makes them: its server is told of the exception behind a response.
+
+PEP 3333 has ``start_response(status, headers, exc_info)`` for that. Django and Flask answer exceptions
+themselves and never use it (https://code.djangoproject.com/ticket/16674).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import requests
+
+
+class _Call:
+    def __init__(self, start_response: Callable[..., Any]) -> None:
+        self._start_response = start_response
+        self.error: BaseException | None = None
+
+    def start_response(self, status: str, headers: Any, *rest: Any, **named: Any) -> Any:
+        __traceback_hide__ = True  # noqa: F841 Both frameworks' debug pages leave such frames out.
+        error = self.error
+        if error is not None and not rest and not named:
+            rest = ((type(error), error, error.__traceback__),)
+        return self._start_response(status, headers, *rest, **named)
+
+
+_calls: dict[int, _Call] = {}  # those under way, by the id of their environ
+
+
+def call(application: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    """Call ``application``; if it starts the response to an error that was noted, the server gets that too."""
+    __traceback_hide__ = True  # noqa: F841
+    key = id(environ)
+    outer = _calls.get(key)  # of an application that hands its environ on to another one
+    this = _calls[key] = _Call(start_response)
+    try:
+        return application(environ, this.start_response)
+    finally:
+        this.error = None  # Its traceback holds this frame.
+        if outer is None:
+            del _calls[key]
+        else:
+            _calls[key] = outer
+
+
+def note(environ: Any, error: BaseException) -> None:
+    """Take ``error`` as the first that the application has not handled in the call with ``environ``. Never raises."""
+    this = _calls.get(id(environ))
+    if this is not None and this.error is None and not _is_excused(environ, error):
+        this.error = error
+
+
+def _is_excused(environ: Any, error: BaseException) -> bool:
+    """As for a development server's request, if it is one."""
+    try:
+        request = requests.current()
+        if request is not None and request.owns(environ):
+            return request.excuses(error)
+        return requests.is_dismissed(error)
+    except Exception:
+        return False
