@@ -79,7 +79,7 @@ class Request:
 
     __slots__ = (
         *("_finished", "_handler", "_meter", "_runner", "_sent"),
-        *("environ", "error", "failed_at", "framework", "status"),
+        *("environ", "error", "failed_at", "framework", "status_line"),
     )
 
     def __init__(self, handler: Any, runner: Any, environ: dict[str, Any]) -> None:
@@ -95,6 +95,7 @@ class Request:
         self._finished = False
         self.environ = environ
         self.error: BaseException | None = None
+        self.status_line: object = None  # of the response, once it is known, such as "200 OK"
         if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
             self._meter = connections.meter_for(environ, handler)
         _current.set(self)
@@ -116,6 +117,14 @@ class Request:
             return True
         # A middleware may replace the input as well; the protocol is a string of this request's own.
         return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
+
+    @property
+    def status(self) -> int | None:
+        """The status of the response; None where none was begun."""
+        try:
+            return int(str(self.status_line).split(None, 1)[0])
+        except (ValueError, IndexError):
+            return None
 
     @property
     def method(self) -> str:
@@ -148,7 +157,6 @@ class Request:
         if self.error is None and not self.excuses(error):
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
-            self.status: int | None = None
             self.error = error
             self._emit(Event.FAILED)
 

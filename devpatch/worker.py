@@ -25,6 +25,7 @@ from typing import Any
 VARIABLE = "_DEVPATCH_WORKER"
 REPORTS, STDERR, FAULT = "reports", "stderr", "fault"
 RELIEVED = "relieved"  # the supervisor's own word: there when it ends the worker to start the next one
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes of stderr kept at least
 
 
@@ -68,6 +69,8 @@ def begin(described: str) -> None:
         _await_turn(me.bell, facts["wrapt"])
     me.bell.setblocking(False)
     _self = me
+    # The end of the process closes it, and a socket object would be told of as one that was never closed.
+    atexit.register(me.bell.detach)
     _keep_stderr(_self.folder / STDERR)
     _catch_faults(_self.folder / FAULT)
     _report_uncaught()
@@ -202,18 +205,19 @@ def _keep_stderr(path: Path) -> None:
     if stream is None:
         return
     write = stream.write
-    file = open(path, "w+b", buffering=0)  # noqa: SIM115
+    file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY)
     lock = threading.Lock()
 
     def keep(text: str) -> None:
         with lock:
-            file.write(text[-_TAIL:].encode("utf-8", "backslashreplace"))
-            if file.tell() > 2 * _TAIL:
-                file.seek(-_TAIL, os.SEEK_END)
-                tail = file.read()
-                file.seek(0)
-                file.truncate()
-                file.write(tail)
+            os.write(file, text[-_TAIL:].encode("utf-8", "backslashreplace"))
+            end = os.lseek(file, 0, os.SEEK_CUR)
+            if end > 2 * _TAIL:
+                os.lseek(file, end - _TAIL, os.SEEK_SET)
+                tail = os.read(file, _TAIL)
+                os.ftruncate(file, 0)
+                os.lseek(file, 0, os.SEEK_SET)
+                os.write(file, tail)
 
     def write_and_keep(text: str) -> Any:
         try:
@@ -232,7 +236,23 @@ def _catch_faults(path: Path) -> None:
     import faulthandler
 
     # Also where it is on already (PYTHONFAULTHANDLER): the supervisor shows in the terminal what stands in the file.
-    faulthandler.enable(open(path, "wb", buffering=0))  # noqa: SIM115
+    # A descriptor, for a file object would be told of as one that was never closed.
+    faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT | _BINARY))
+
+
+_OUTERMOST = ("<module>", "_run_module_as_main")  # of a main thread that runs code
+
+
+def _ends_interpreter(error: BaseException) -> bool:
+    """Whether the interpreter itself calls its hook for ``error``; programs do it too, and consoles."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if getattr(sys, "last_exc", None) is not error and getattr(sys, "last_value", None) is not error:
+        return False
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_name not in _OUTERMOST
 
 
 def _report_uncaught() -> None:
@@ -242,13 +262,15 @@ def _report_uncaught() -> None:
     def show_and_report(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
+        ends = _ends_interpreter(error)
         try:
             from .requests import without_our_frames
 
             without_our_frames(error)
             show(kind, error, error.__traceback__)
         finally:
-            failed(error)
+            if ends:
+                failed(error)
 
     def report_last() -> None:
         # The program may have put another hook in place; and other threads may outlive the main one.

@@ -21,7 +21,7 @@ class Feature:
     refuses = False  # whether a server that lacks a need must not start
     needs_reloader = False  # whether it has no effect on servers that have none
     guards = True  # whether it needs a server's requests to be watched
-    start: Start | None = None  # of the server that it is active on
+    start: Start | None = None  # the first one that it is active on
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """Return why it can't work on this start, beyond the patches."""
@@ -41,7 +41,7 @@ class Feature:
 
     def activate(self, start: Start, settings: switches.Settings) -> None:
         """Begin to listen, once per process."""
-        self.start = start
+        self.start = self.start or start  # A command starts before the server that it makes.
         if self not in _active:
             _active.append(self)
             self.begin(settings)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..serving import Start
 
 _MASK = "***"
-_QUERY = re.compile(r"=[^&;#]*")
+_VALUE = re.compile(r"=[^&;]*")
 
 
 class ErrorLog(Feature):
@@ -132,7 +132,7 @@ def _shorten(link: dict[str, Any]) -> None:
 def masked(url: str) -> str:
     """Return ``url`` without the values of its query string."""
     path, question, query = url.partition("?")
-    return path + question + _QUERY.sub(f"={_MASK}", query)
+    return path + question + _VALUE.sub(f"={_MASK}", query.partition("#")[0])
 
 
 def _path_in(settings: switches.Settings) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from .. import requests
 from ..connections import frames
 from ..patching import Capability, Wrap
+from . import werkzeug_serving
 
 _CATCHERS = (("werkzeug.debug", "debug_application"), ("werkzeug.serving", "run_wsgi"))
 
@@ -21,6 +22,7 @@ def _observe_traceback(wrapped: Callable[..., Any], instance: Any, args: Any, kw
     error = args[0] if args else kwargs.get("exc")
     if request is not None and isinstance(error, BaseException) and _was_caught_by_werkzeug(error):
         request.note(error)
+        werkzeug_serving.read_status(request)
     return wrapped(*args, **kwargs)
 
 

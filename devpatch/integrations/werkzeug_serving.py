@@ -148,7 +148,7 @@ def _make_selectors(module: ModuleType) -> ModuleType:
             error = sys.exc_info()[1]
             if error is None:
                 if request.error is not None:
-                    request.status = _status_sent()
+                    read_status(request)
                 request.sent()
             else:
                 _report_failed_response(request, error)
@@ -175,8 +175,7 @@ class _Drain(selectors.DefaultSelector):
 
 def _report_failed_response(request: requests.Request, error: BaseException) -> None:
     request.note(error)
-    if request.error is not None:
-        request.status = _status_sent()
+    read_status(request)
     # The frame that handles the error: run_wsgi, when its plain page for it is out, or the function
     # within it that ran the application, when that page is still to come.
     outermost = next(frames(error.__traceback__), None)
@@ -186,15 +185,13 @@ def _report_failed_response(request: requests.Request, error: BaseException) -> 
         request.reading_on()
 
 
-def _status_sent() -> int | None:
-    """Return the status of the response at hand, which only a variable of ``run_wsgi`` holds; None before it is out."""
+def read_status(request: requests.Request) -> None:
+    """Note the status of the response to an error, which only a variable of ``run_wsgi`` holds."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "run_wsgi":
         frame = frame.f_back
-    try:
-        return int(frame.f_locals["status_sent"].split(None, 1)[0]) if frame else None
-    except (AttributeError, KeyError, ValueError, IndexError):
-        return None
+    if frame is not None and request.error is not None:
+        request.status_line = frame.f_locals.get("status_sent")
 
 
 # flask.cli and others bind these by name, so they are patched once the module has been executed.

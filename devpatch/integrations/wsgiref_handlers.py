@@ -45,6 +45,8 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             request = requests.run_by(handler)
             if request is not None:
+                if request.status_line is None:  # The response was cut short.
+                    request.status_line = getattr(handler, "status", None)
                 request.finish()
             if ending.requested:
                 ending.leave_if_requested()
@@ -90,22 +92,14 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         # application's close() may raise: an error like any other.
         request = requests.run_by(handler)
         if request is not None:
-            if request.error is not None:
-                request.status = _number(getattr(handler, "status", None))
+            if request.status_line is None:
+                request.status_line = getattr(handler, "status", None)  # close() forgets it.
             request.sent()
             if threads.bound is not None and request.waits_for_body():
                 request.only_waits()
         close(handler)
 
     return watched
-
-
-def _number(status: Any) -> int | None:
-    """Return the number of a status line such as "404 Not Found"; None where no response was begun."""
-    try:
-        return int(str(status).split(None, 1)[0])
-    except (ValueError, IndexError):
-        return None
 
 
 # Of the class of the handler at hand, for Django has its own, and a program may.

@@ -10,6 +10,10 @@ from django_site.site_under_test import gauge
 from flask import Flask, Response, abort, request
 
 app = Flask(__name__)
+if os.environ.get("SITE_OOPS"):
+    from oops import Oops
+
+    app.wsgi_app = Oops(app.wsgi_app, reports=os.environ["SITE_OOPS"])
 if os.environ.get("SITE_TRAP") == "1":
     app.config["TRAP_HTTP_EXCEPTIONS"] = True
 

@@ -51,7 +51,10 @@ class Answering:
             self._loop = asyncio.SelectorEventLoop()
             # It would print a traceback for each client that speaks no TLS.
             self._loop.set_exception_handler(lambda loop, context: None)
-            threading.Thread(target=self._loop.run_forever, name="devpatch-answering", daemon=True).start()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="devpatch-answering", daemon=True
+            )
+            self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
     def close(self) -> None:
@@ -65,6 +68,18 @@ class Answering:
         """Send an event to the pages that are open; after the last one their connections are closed."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._send, event(name), is_last)
+
+    def end(self) -> None:
+        """Close the pages' connections, what was sent being out, and stop."""
+        if self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._send, b"", True)
+        self.finish()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_LIMIT)
+        if not self._loop.is_running():
+            self._loop.close()
+        self._loop = None
 
     def finish(self) -> None:
         """Wait until what was sent is out, for the process is about to become another."""
@@ -115,10 +130,11 @@ class Answering:
         protocol = asyncio.StreamReaderProtocol(reader)
         with suppress(OSError, asyncio.TimeoutError, ssl.SSLError):
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
             try:
-                await self._answer(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+                await self._answer(reader, writer)
             finally:
-                transport.close()
+                writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = Request.parse(await _read_head(reader))

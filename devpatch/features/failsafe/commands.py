@@ -25,16 +25,18 @@ _FLASK_VALUES = frozenset(
     {"--app", "-A", "--env-file", "-e", "--host", "-h", "--port", "-p", "--cert", "--key"}
     | {"--extra-files", "--exclude-patterns"}
 )
-_COMMENT = re.compile(r"(?m)#.*$")
-_NAMES_A_SERVER = re.compile(r"(?m)^\s*(from|import)\s+(flask|werkzeug)\b")
-_CALLS = r"(?!subprocess\b|asyncio\b)\b\w+(\(\))?\.run\s*\("
-_RUNS_APP = re.compile(_CALLS)
-_RUNS_DEBUG = re.compile(_CALLS + r"[^()]*(\([^()]*\)[^()]*)*\b(debug|use_reloader)\s*=\s*(?!False|0|None)")
-_RUNS_DEBUG_BY_POSITION = re.compile(
-    _CALLS + r"[^(),=]+(\([^()]*\)[^(),=]*)*,[^(),=]+(\([^()]*\)[^(),=]*)*,\s*(True|1)\b"
+# A string, or a comment, which a string may look like and the other way round.
+_STRING = re.compile(
+    r"(?s)(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)"
 )
-_RUNS_SIMPLE = re.compile(r"\brun_simple\s*\((?s:.)*?\buse_reloader\s*=\s*(?!False|0|None)")
-_SETS_DEBUG = re.compile(r"\.debug\s*=\s*(?!False|0|None|=)")
+_NAMES_A_SERVER = re.compile(r"(?m)^\s*(from|import)\s+(flask|werkzeug)\b")
+_RUNS_APP = re.compile(r"(?!subprocess\b|asyncio\b)\b\w+(\(\))?\.run\s*\(")
+_RUNS_SIMPLE = re.compile(r"\brun_simple\s*\(")
+_ON = r"\s*=\s*(?!False|0|None|=)"
+_DEBUG = re.compile(rf"\b(debug|use_reloader){_ON}")
+_RELOADER = re.compile(rf"\buse_reloader{_ON}")
+_SETS_DEBUG = re.compile(rf"\.debug{_ON}|\bDEBUG(['\"]\s*\])?{_ON}")
+_NAMES_DEBUG = re.compile(rf"\b(debug|use_reloader)(['\"]\s*:\s*(?!False|0|None)|{_ON})")
 _LONGEST_SCRIPT = 1_000_000  # bytes that are read of it
 _MODULE = re.compile("-[bBdEiIOqsSuvx]*m")
 _TRUE = ("1", "true", "yes", "on", "t", "y")
@@ -49,17 +51,22 @@ class Command:
     script: str | None = None
 
 
-def recognise(argv: Sequence[str], environ: Mapping[str, str]) -> Command | None:
-    """Return the server that Python was started for with ``argv``, if it reloads; None for all other programs."""
+def recognise(
+    argv: Sequence[str], environ: Mapping[str, str], main_file: str | None = None
+) -> Command | None:
+    """Return the server that Python was started for with ``argv``, if it reloads; None for all other programs.
+
+    ``main_file`` is the file of the module that runs, which tells what else ``python -m`` may start.
+    """
     target, arguments = _split(argv[1:])
     name = os.path.basename(target)
-    if target in ("-m django", "-m django.__main__") or name in _DJANGO_SCRIPTS:
+    if target in ("-m django", "-m django.__main__", "-m manage") or name in _DJANGO_SCRIPTS:
         return _django(arguments)
     if target in ("-m flask", "-m flask.__main__") or name in _FLASK_SCRIPTS:
         return _flask(arguments, environ)
-    if target and not target.startswith("-"):
-        return Command("the script", script=target)
-    return None
+    if target.startswith("-m "):
+        return Command("the module", script=main_file) if main_file else None
+    return Command("the script", script=target) if target else None
 
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -134,23 +141,45 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
     return Command("flask run", (host, int(port), ":" in host))
 
 
-def starts_a_server(script: str, environ: Mapping[str, str]) -> bool:
+def starts_a_server(script: str, environ: Mapping[str, str], *, is_loaded: bool = False) -> bool:
     """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads.
 
-    The one call has to do all of it: ``app.run(debug=True)``, or ``.run(`` with FLASK_DEBUG set.
+    ``is_loaded`` says that one of them was imported, by whatever name. The text may be broken, so it is
+    searched rather than parsed: for ``app.run(debug=True)``, or ``.run(`` with debug set by other means.
     """
     try:
         with open(script, "rb") as file:
             text = file.read(_LONGEST_SCRIPT).decode("utf-8", "replace")
     except (OSError, ValueError):
         return False
-    text = _COMMENT.sub("", text)
-    if not _NAMES_A_SERVER.search(text):
+    text = _STRING.sub(lambda found: "" if found[0].startswith("#") else found[0], text)
+    if not is_loaded and not _NAMES_A_SERVER.search(text):
         return False
-    if _RUNS_SIMPLE.search(text) or (
-        environ.get("FLASK_DEBUG", "").lower() in _TRUE and _RUNS_APP.search(text)
-    ):
+    code = _STRING.sub("''", text)
+    if any(_RELOADER.search(arguments) for arguments in _arguments(_RUNS_SIMPLE, code)):
         return True
-    if _RUNS_DEBUG.search(text) or _RUNS_DEBUG_BY_POSITION.search(text):
-        return True
-    return bool(_RUNS_APP.search(text) and _SETS_DEBUG.search(text))
+    is_set = bool(_SETS_DEBUG.search(text)) or environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    return any(
+        is_set
+        or _DEBUG.search(arguments)
+        or _third(arguments) in ("True", "1")
+        or ("**" in arguments and _NAMES_DEBUG.search(text))
+        for arguments in _arguments(_RUNS_APP, code)
+    )
+
+
+def _arguments(call: re.Pattern[str], code: str) -> Iterator[str]:
+    """Yield the text between the parentheses of each ``call`` in ``code``, whose strings are empty."""
+    for found in call.finditer(code):
+        depth, end = 1, found.end()
+        while depth and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        yield code[found.end() : end - 1]
+
+
+def _third(arguments: str) -> str:
+    """Return the third argument, which ``app.run`` takes for ``debug``."""
+    while (bare := re.sub(r"\([^()]*\)", "", arguments)) != arguments:
+        arguments = bare
+    return [*arguments.split(","), "", "", ""][2].strip()

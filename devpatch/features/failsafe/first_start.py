@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import NoReturn
 
 from ... import failures, loads, supervision, switches
@@ -25,7 +26,7 @@ from ...process import ExitStatus
 from .answering import BACKLOG, Answering
 from .commands import Address, Command, recognise, starts_a_server
 from .holding import Holding
-from .watching import Watcher
+from .watching import Watcher, project_folders
 from .workers import Failure
 
 
@@ -38,16 +39,20 @@ def hold_if_server(process: Process, error: BaseException, from_command_line: bo
     settings = switches.read(process.environ)
     if supervision.has_run() or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
         return
-    command = recognise(sys.orig_argv, process.environ)
+    # The present environment, for Flask has read its .flaskenv into it.
+    main_file = getattr(sys.modules.get("__main__"), "__file__", None)
+    command = recognise(sys.orig_argv, os.environ, main_file)
     if command is None or sys.flags.interactive or sys.flags.inspect:
         return
+    if command.script is not None:  # The code may have changed the working directory.
+        command = replace(command, script=os.path.join(process.folder, command.script))
     if not _is_held(error, command, from_command_line):
         return
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         write(f"{error.code}\n")  # The interpreter would have printed it.
     loads.tell(error)
     try:
-        _hold(error, command)
+        _hold(error, command, process.folder)
     except KeyboardInterrupt:
         raise SystemExit(int(ExitStatus.STOPPED)) from None
     _start_again(process)
@@ -58,13 +63,13 @@ def _is_held(error: BaseException, command: Command, from_command_line: bool) ->
         return from_command_line
     if not isinstance(error, Exception):
         return False
-    return command.script is None or starts_a_server(command.script, os.environ)
+    is_loaded = "flask" in sys.modules or "werkzeug" in sys.modules
+    return command.script is None or starts_a_server(command.script, os.environ, is_loaded=is_loaded)
 
 
-def _hold(error: BaseException, command: Command) -> None:
+def _hold(error: BaseException, command: Command, folder: str) -> None:
     told = failures.describe(error)
-    script = [os.path.dirname(os.path.abspath(command.script))] if command.script else []
-    watcher = Watcher([os.getcwd(), *script], [path for path in sys.path if path], (), ())
+    watcher = Watcher(project_folders(command.script, folder), [path for path in sys.path if path], (), ())
     before = watcher.look()
     watcher.include([*told["files"], *told["modules"]], told["paths"], before, time.time())
     holding = Holding(watcher)
@@ -77,9 +82,8 @@ def _hold(error: BaseException, command: Command) -> None:
     try:
         holding.wait(Failure(told["summary"], told["text"], tuple(told["chain"])), before)
         holding.notify("restarting", is_last=True)
-        if holding.answering is not None:
-            holding.answering.finish()
     finally:
+        holding.end()
         holding.terminal.restore()
 
 

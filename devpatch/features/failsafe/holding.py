@@ -10,11 +10,11 @@ from ... import console
 from .answering import Answering
 from .answers import answer
 from .terminal import Terminal
-from .watching import Picture, Restraint, Watcher, differences, has_grown
+from .watching import Picture, Restraint, Watcher, differences, is_echo
 from .workers import Failure, reap
 
 # What is said at the end of a worker may go to a file through another program (`| tee log`), within these seconds.
-_ECHO_LIMIT = 0.5
+_ECHO_LIMIT = 2.0
 _QUIET = 0.1  # seconds without a further change before a start, for editors save in several steps
 _MOST_QUIET_LOOKS = 20
 
@@ -37,7 +37,7 @@ class Holding:
         self.terminal.forget_input()
         console.say(f"fail-safe: {self._what_it_waits_for()}")
         try:
-            changes = self._wait_for_change(before)
+            changes = self._wait_for_change(before, failure.text)
         finally:
             if self.answering is not None:
                 self.answering.close()
@@ -47,7 +47,7 @@ class Holding:
         else:
             self.restraint.forget()
 
-    def _wait_for_change(self, before: Picture) -> list[str]:
+    def _wait_for_change(self, before: Picture, text: str) -> list[str]:
         """Return the files that changed; none where Enter was pressed."""
         began = time.monotonic()
         while not self.terminal.wait_for_enter(self.watcher.interval):
@@ -57,7 +57,9 @@ class Holding:
             waited = time.monotonic() - began
             changes = differences(before, picture)
             if waited < _ECHO_LIMIT:
-                changes = [name for name in changes if not has_grown(before.get(name), picture.get(name))]
+                changes = [
+                    name for name in changes if not is_echo(name, before.get(name), picture.get(name), text)
+                ]
             muted = set(self.restraint.muted)
             wanted = self.restraint.in_wait(changes, waited)
             for name in self.restraint.muted - muted:
@@ -82,6 +84,11 @@ class Holding:
         where = " and ".join(self.watcher.folders) or "the imported files"
         enter = "Enter starts it again, " if self.terminal else ""
         return f"waiting for a change in {where}; {enter}Ctrl-C quits"
+
+    def end(self) -> None:
+        """Take leave of the pages that are open."""
+        if self.answering is not None:
+            self.answering.end()
 
     def notify(self, name: str, *, is_last: bool = False) -> None:
         """Tell the pages that are open; see ``Answering.notify``."""

@@ -25,12 +25,14 @@ from ...supervision import Session
 from ...worker import Report
 from .answering import BACKLOG, Answering
 from .holding import Holding
-from .watching import SESSION_FOLDER, Picture, Watcher
+from .watching import SESSION_FOLDER, Picture, Watcher, project_folders
 from .workers import INTERRUPT_LIMIT, Verdict, Worker, script_of
 
 _TICK = 0.1  # seconds between two looks at a worker that loads
 # A worker that has reported its failure, or a change, ends by itself within these seconds, or is ended.
 _GRACE = 4.0
+# One that reloads may have handlers that take their time, and clients wait for the next one meanwhile.
+_RELOAD_LIMIT = 10.0
 # When a worker has begun to serve, its reloader takes so many seconds to see a change that came before.
 _HANDOVER = 2.5
 
@@ -47,8 +49,7 @@ class Supervisor:
         self._session = session
         script = script_of(session.command)
         self._watcher = Watcher(
-            # A console script's folder holds the commands of the whole environment.
-            folders=[os.getcwd(), *([os.path.dirname(script)] if script and script.endswith(".py") else [])],
+            folders=project_folders(script, os.getcwd()),
             paths=[path for path in sys.path if path],
             files=session.extra_files,
             exclude_patterns=session.exclude_patterns,
@@ -87,6 +88,7 @@ class Supervisor:
                 if verdict is not Verdict.RELOAD:
                     self._dismiss()
                 if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and not is_ours):
+                    worker.forget()
                     return worker.status
                 if verdict is Verdict.MOVED:
                     self._move(worker.reports()[Report.MOVED]["address"])
@@ -100,6 +102,7 @@ class Supervisor:
             raise
         finally:
             self._dismiss()
+            self._holding.end()
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _run_worker(self) -> tuple[Worker, Verdict]:
@@ -114,6 +117,8 @@ class Supervisor:
                 verdict = Verdict.BROKEN
         except KeyboardInterrupt:
             worker.wait(INTERRUPT_LIMIT)
+            worker.stop()
+            worker.forget()
             raise
         finally:
             worker.stop()
@@ -177,11 +182,18 @@ class Supervisor:
         deadline = time.monotonic() + seconds
         while not worker.has_ended():
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 and self._successor is None:
                 return False
+            if left <= 0:
+                console.say(
+                    "fail-safe: the worker does not end by itself to reload, so it is ended; has it a thread?"
+                )
+                worker.stop()
+                return True
             worker.listen(left)
             if self._successor is None and Report.RELOADING in worker.reports():
                 self._successor = Worker(self._session, self._descriptor, self._home, before=worker)
+                deadline = time.monotonic() + _RELOAD_LIMIT
         return True
 
     def _changes_in_start(self, picture: Picture, has_ended: bool = False) -> list[str]:

@@ -24,6 +24,7 @@ Stamp = tuple[int, ...] | None  # None: not there
 Picture = dict[str, Stamp]
 
 _MOST = 50_000
+_LONGEST_ECHO = 1_000_000  # bytes
 SESSION_FOLDER = ".devpatch-session-"  # how the names of sessions' own temporary folders begin
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "dist-packages"}
@@ -37,6 +38,10 @@ _SKIPPED_FILES = re.compile(
 # What programs write rather than read; while one starts, that says nothing about the code.
 _WRITTEN = re.compile(
     r".*(\.log(\.\d+)?|\.db|\.sqlite3?|-wal|-shm|-journal|\.pid|\.lock|\.sock|\.tmp|\.prof)"
+)
+# What people write, and programs read.
+_READ = re.compile(
+    r".*\.(ya?ml|toml|json|ini|cfg|conf|env|xml|html?|jinja2?|j2|css|js|ts|csv|po|sql|graphql|md|rst)|.*/\.\w*env"
 )
 _SOURCE = (".py", ".pyi", ".pyx", ".pth")
 
@@ -52,10 +57,8 @@ class Watcher:
         exclude_patterns: Collection[str],
     ) -> None:
         """Watch ``folders`` with all that is below them, the top level of ``paths``, and ``files``."""
-        # All that is in somebody's home directory, or on a disk, is no project.
         projects = dict.fromkeys(map(os.path.abspath, folders))
-        too_wide = {os.path.expanduser("~"), os.path.abspath(os.sep)}
-        self.folders = [path for path in projects if path not in too_wide]
+        self.folders = [path for path in projects if not _is_too_wide(path)]
         self._paths = set(map(os.path.abspath, (*paths, *projects)))
         self._files = set(map(os.path.abspath, files))
         self._exclude = exclude_patterns
@@ -103,6 +106,27 @@ class Watcher:
                 before[name] = None if is_newer else stamp
 
 
+def project_folders(script: str | None, folder: str) -> list[str]:
+    """Return where a project lies that is started by ``script`` (None: by a module) in ``folder``."""
+    # A console script's folder holds the commands of the whole environment.
+    return [
+        folder,
+        *([os.path.dirname(os.path.abspath(script))] if script and script.endswith(".py") else []),
+    ]
+
+
+def _is_too_wide(folder: str) -> bool:
+    """Whether ``folder`` is somebody's home directory, or a disk, and no project: no code stands right in it."""
+    if folder == os.path.abspath(os.sep):
+        return True
+    try:
+        return folder == os.path.expanduser("~") and not any(
+            name.endswith(".py") for name in os.listdir(folder)
+        )
+    except OSError:
+        return True
+
+
 def _stamp(path: str | int) -> Stamp:
     try:
         status = os.stat(path)
@@ -131,12 +155,16 @@ def _look_at_top_level(path: str, picture: Picture) -> None:
 
 
 def _look_below(folder: str, picture: Picture) -> None:
+    home = os.path.expanduser("~")
     todo = deque([folder])  # the nearest first, for there is an end to it
     while todo and len(picture) < _MOST:
         try:
-            with os.scandir(todo.popleft()) as entries:
+            here = todo.popleft()
+            with os.scandir(here) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
+                        if here == home and entry.name.startswith("."):
+                            continue  # What all sorts of programs keep of their own.
                         if not _is_skipped(entry.name) and not _is_environment(entry.path):
                             todo.append(entry.path)
                     elif not _SKIPPED_FILES.fullmatch(entry.name):
@@ -185,8 +213,9 @@ class Restraint:
     def in_start(self, before: Picture, after: Picture, *, has_ended: bool) -> list[str]:
         """Return which changes during a worker's start call for another one.
 
-        The worker may have made them itself. So a file that is no source does not count while it lives,
-        nor where it has only grown, as a log does; and nothing does that changes in every start.
+        The worker may have made them itself. So a file that is no source does not count while it lives, nor
+        where it has only grown, as a log does, unless its name says that it is one to be read; and nothing
+        does that changes in every start.
         """
         changes = [
             name
@@ -196,7 +225,7 @@ class Restraint:
             or (
                 has_ended
                 and not _WRITTEN.fullmatch(name)
-                and not has_grown(before.get(name), after.get(name))
+                and (_READ.fullmatch(name) or not has_grown(before.get(name), after.get(name)))
             )
         ]
         for name in set(changes) - self._in_this_start:
@@ -235,6 +264,19 @@ class Restraint:
 
 
 _MOST_IN_A_ROW = 5  # starts in a row, of a source that each worker changes
+
+
+def is_echo(name: str, before: Stamp, after: Stamp, text: str) -> bool:
+    """Whether what was added to a file is what a session said itself: the failure's ``text``, or a line of devpatch."""
+    if is_source(name) or before is None or after is None or not has_grown(before, after):
+        return False
+    try:
+        with open(name, "rb") as file:
+            file.seek(before[1])
+            added = file.read(_LONGEST_ECHO).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return "devpatch: " in added or any(len(line) > 10 and line in text for line in added.splitlines())
 
 
 def has_grown(before: Stamp, after: Stamp) -> bool:

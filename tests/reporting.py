@@ -1,0 +1,74 @@
+"""What DEVPATCH_ON_ERROR and DEVPATCH_ERROR_LOG leave behind, for the tests of both."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from harness import wait_for
+
+TESTS = str(Path(__file__).parent)
+
+
+class Reports:
+    """The files that a server started with ``variables`` tells its errors to."""
+
+    def __init__(self, folder, receivers="receivers:first,receivers:second"):
+        self.log = folder / "errors.jsonl"
+        self.received = folder / "received.jsonl"
+        self.received.touch()
+        self.variables = {
+            "DEVPATCH_ERROR_LOG": str(self.log),
+            "DEVPATCH_ON_ERROR": receivers,
+            "RECEIVED": str(self.received),
+            "PYTHONPATH": TESTS,
+        }
+
+    def lines(self):
+        """Return the log's lines, each checked against the schema."""
+        return [valid(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def events(self):
+        return [json.loads(line) for line in self.received.read_text().splitlines()]
+
+    def wait(self, lines, events):
+        wait_for(
+            lambda: len(self.lines()) >= lines and len(self.events()) >= events,
+            lambda: f"{lines} lines and {events} events; {self.lines()} {self.events()}",
+        )
+        assert (len(self.lines()), len(self.events())) == (lines, events)
+        return self.lines(), self.events()
+
+
+_validator = None
+
+
+def valid(text):
+    """Return the line, checked: against its schema where jsonschema is there, and its time against ours."""
+    global _validator
+    line = json.loads(text)
+    if _validator is None:
+        try:
+            import jsonschema
+        except ImportError:
+            _validator = False
+        else:
+            schema = importlib.resources.files("devpatch.features") / "error_log.schema.json"
+            _validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+    if _validator:
+        _validator.validate(line)
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(line["time"])
+    assert timedelta(0) <= age < timedelta(minutes=30)
+    return line
+
+
+def refused(server, *words):
+    assert server.exit_status() == 2, server.stderr
+    server.assert_nothing_left()
+    said = [line for line in server.stderr.splitlines() if "devpatch: " in line and " is on for " not in line]
+    assert len(said) == 1, server.stderr
+    for word in words:
+        assert word in said[0]
+    assert "Traceback" not in server.stderr

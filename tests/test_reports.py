@@ -1,0 +1,281 @@
+"""DEVPATCH_ON_ERROR and DEVPATCH_ERROR_LOG over the servers: each error is told once, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from breakages import mended, save
+from harness import APPS, PATIENCE, clean_environment, wait_for
+from reporting import Reports, refused
+from servers import BY_ID, MODES
+from test_failfast_contract import KINDS, NO_ERRORS
+from test_failsafe import end_with_ctrl_c, until_broken, until_version, waits
+
+FRAMEWORKS = {"django": "django", "flask": "flask", "bare": None}
+RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
+ONE_PER_SERVER = list({mode.server: mode.id for mode in reversed(MODES)}.values())
+
+
+def told_kinds(mode, config):
+    kinds = [kind for kind in KINDS if mode.site in kind.sites and not kind.environ and kind.status == 1]
+    kinds = [kind for kind in kinds if not kind.says.startswith("sys.exit")]
+    if config.getoption("--short"):
+        kinds = [kind for kind in kinds if kind.id in ("view", "async", "stream")]
+    return kinds
+
+
+class TestRequests:
+    def test_each_error_is_told_once(self, serve, mode, tmp_path, pytestconfig):
+        """
+        1. Ask for one page after another that fails.
+        2. Each error is a line in the log, and an event for each receiver, in their order.
+        3. What is no error is neither.
+        """
+        reports = Reports(tmp_path)
+        server = serve(mode, **reports.variables)
+        for number, kind in enumerate(told_kinds(mode, pytestconfig), start=1):
+            answer = server.get(f"{kind.path}?name=secret&other")
+            lines, events = reports.wait(number, 2 * number)
+            line, (one, two) = lines[-1], events[-2:]
+            exception = line["exception"]
+            said = f"{exception['type']}: {exception['message']}"
+            assert said.startswith(kind.says.strip()), kind.id
+            assert line["kind"] == one["kind"] == "request"
+            assert line["server"] == one["server"] == mode.server
+            if kind.id != "bare":
+                assert line["framework"] == one["framework"] == FRAMEWORKS[mode.site]
+            assert line["method"] == one["method"] == "GET"
+            url = f"http://127.0.0.1:{server.port}{kind.path}"
+            assert line["url"] == f"{url}?name=***&other"
+            assert one["url"] == f"{url}?name=secret&other"
+            assert line["status"] == (answer.status or None), kind.id
+            assert (one["receiver"], two["receiver"]) == ("first", "second")
+            assert one["exception"].startswith(kind.says.strip())
+            assert one["has_traceback"]
+            assert one["path"] == kind.path
+            own = [frame for frame in exception["frames"] if frame["own"]]
+            assert own, kind.id
+            assert Path(own[-1]["file"]).is_relative_to(APPS), own
+            assert not any(
+                "devpatch" in frame["file"].replace(str(APPS), "") for frame in exception["frames"]
+            )
+            if not kind.says.startswith("BrokenPipe"):
+                assert "raise" in own[-1]["source"]
+        told = len(reports.lines())
+        for name in NO_ERRORS[mode.site].split():
+            if name != "test-client" or mode.server != "runserver_plus":
+                server.get(f"/{name}/")
+        server.get("/view/")
+        reports.wait(told + 1, 2 * told + 2)
+        said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+        assert len(said) == 2, said
+        server.kill()
+
+    @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
+    def test_both_are_done_before_a_fail_fast_exit(self, serve, mode, tmp_path):
+        reports = Reports(tmp_path, "receivers:slow")
+        server = serve(mode, DEVPATCH_FAILFAST="1", **reports.variables)
+        server.get("/view/")
+        assert server.exit_status() == 1
+        reports.wait(1, 1)
+        assert server.stderr.rstrip().endswith("the server stops with exit status 1")
+
+    @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
+    def test_a_receiver_that_hangs_does_not_hold_the_exit(self, serve, mode, tmp_path):
+        reports = Reports(tmp_path, "receivers:hanging")
+        server = serve(mode, DEVPATCH_FAILFAST="1", **reports.variables)
+        server.get("/view/")
+        began = time.monotonic()
+        assert server.exit_status() == 1
+        took = time.monotonic() - began
+        server.assert_nothing_left()
+        assert 3 < took < 15, f"{took:.1f} s, of 5 and 2 allowed"
+        assert "on-error: receivers:hanging took longer than 5 s" in server.stderr
+        reports.wait(1, 1)
+
+    @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
+    def test_what_a_receiver_raises_is_told_once(self, serve, mode, tmp_path):
+        names = "receivers:leaving,receivers:raising,receivers:Receiver.method"
+        reports = Reports(tmp_path, names)
+        server = serve(mode, **reports.variables)
+        for number in range(1, 4):
+            server.get("/view/")
+            reports.wait(number, 2 * number)
+        assert [event["receiver"] for event in reports.events()] == ["raising", "method"] * 3
+        assert server.stderr.count("RuntimeError: the receiver's own") == 1
+        assert server.stderr.count("receivers:raising raised the above; the server goes on") == 1
+        assert server.stderr.count("receivers:leaving raised the above") == 1
+        assert server.get("/ok/").status == 200
+
+    def test_1000_errors_at_once_are_1000_lines(self, serve, tmp_path):
+        """From 20 threads each to two servers that share the log; a third of them has a message of 20 kB."""
+        mode = BY_ID["wsgiref-threads"]
+        reports = Reports(tmp_path)
+        del reports.variables["DEVPATCH_ON_ERROR"]
+        servers = [serve(mode, **reports.variables) for _ in range(2)]
+
+        def ask(server):
+            for number in range(25):
+                server.get("/huge/" if number % 3 == 0 else "/view/")
+
+        clients = [threading.Thread(target=ask, args=(server,)) for server in servers for _ in range(20)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        lines = reports.lines()
+        assert len(lines) == 1000
+        assert {line["process"] for line in lines} == {server.process.pid for server in servers}
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+    def test_a_disk_that_is_full_is_told_once(self, serve, tmp_path):
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_ERROR_LOG="/dev/full")
+        for _ in range(3):
+            assert server.get("/view/").status == 500
+        assert server.stderr.count("/dev/full can't be written (No space left on device)") == 1
+
+    def test_a_path_is_relative_to_where_the_command_was_typed(self, serve, tmp_path, serve_copy):
+        server, source = serve_copy(BY_ID["wsgiref-serve_forever"], wait=False)
+        server.kill()
+        save(source, f"import os; os.chdir({str(tmp_path)!r})\n{source.read_text()}")
+        server.environ["DEVPATCH_ERROR_LOG"] = "errors.jsonl"
+        server.start()
+        server.until_ready()
+        server.get("/view/")
+        assert (server.directory / "errors.jsonl").read_text().count("\n") == 1
+
+    def test_nothing_private_is_in_it(self, serve, tmp_path):
+        reports = Reports(tmp_path)
+        mode = BY_ID.get("runserver-noreload") or BY_ID["wsgiref-serve_forever"]
+        server = serve(mode, **reports.variables)
+        headers = ("Cookie: session=s3cr3t", "Authorization: Bearer s3cr3t", "X-Own: s3cr3t")
+        server.get("/view/?token=s3cr3t&page=s3cr3t#s3cr3t", method="POST", body=b"s3cr3t", headers=headers)
+        reports.wait(1, 2)
+        assert "s3cr3t" not in reports.log.read_text()
+
+
+class TestRefusals:
+    @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER or "reload" in mode.marks)
+    def test_a_callable_that_is_not_there(self, serve, mode):
+        server = serve(mode, wait=False, DEVPATCH_ON_ERROR="not_there.hooks:report")
+        refused(server, "DEVPATCH_ON_ERROR='not_there.hooks:report'", "No module named 'not_there'")
+
+    @pytest.mark.parametrize(
+        ("value", "says"),
+        [
+            ("receivers.first", "did you mean receivers:first?"),
+            ("first", "package.module:callable"),
+            ("receivers:", "package.module:callable"),
+            ("receivers:first;receivers:second", "package.module:callable"),
+            ("receivers:missing", "has no attribute 'missing'"),
+            ("receivers:no_callable", "names nothing that can be called"),
+        ],
+    )
+    def test_other_values(self, serve, value, says):
+        mode = BY_ID["wsgiref-serve_forever"]
+        server = serve(mode, wait=False, DEVPATCH_ON_ERROR=value, PYTHONPATH=str(Path(__file__).parent))
+        refused(server, f"DEVPATCH_ON_ERROR={value!r}", says)
+
+    @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER or "reload" in mode.marks)
+    def test_a_log_that_can_not_be_written(self, serve, mode, tmp_path):
+        path = str(tmp_path / "missing" / "errors.jsonl")
+        server = serve(mode, wait=False, DEVPATCH_ERROR_LOG=path, DEVPATCH_FAILSAFE="1")
+        refused(server, f"DEVPATCH_ERROR_LOG={path!r} can't be written (No such file or directory)")
+        server = serve(mode, wait=False, DEVPATCH_ERROR_LOG=str(tmp_path))
+        refused(server, "can't be written")
+
+    def test_other_programs_never_notice(self, tmp_path):
+        environ = clean_environment(
+            DEVPATCH_ERROR_LOG=str(tmp_path / "missing" / "x"), DEVPATCH_ON_ERROR="none.such:thing"
+        )
+        script = "import wsgiref.simple_server; print('fine')"
+        result = subprocess.run(
+            [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert (result.returncode, result.stdout, result.stderr) == (0, "fine\n", "")
+
+
+@RELOADS
+class TestLoads:
+    def test_a_failed_load_is_told(self, serve_copy, mode, tmp_path):
+        """
+        1. Break the code in several ways; each is a line, and an event where an exception was raised.
+        2. The log stands in the project's folder, and starts no worker.
+        """
+        reports = Reports(tmp_path)
+        server, source = serve_copy(mode, wait=False, DEVPATCH_FAILSAFE="1", **reports.variables)
+        server.kill()
+        reports.log = server.directory / "errors.jsonl"
+        server.environ["DEVPATCH_ERROR_LOG"] = "errors.jsonl"
+        server.start()
+        server.until_ready()
+        whole = source.read_text()
+        save(source, whole + "\ndef (\n")
+        until_broken(server, "SyntaxError")
+        (line,), (one, _two) = reports.wait(1, 2)
+        assert (line["kind"], line["exception"]["type"]) == ("load", "SyntaxError")
+        assert line["exception"]["syntax"]["file"] == str(source)
+        assert line["exception"]["syntax"]["source"] == "def ("
+        assert (one["kind"], one["method"], one["url"], one["path"]) == ("load", None, None, None)
+        assert one["exception"].startswith("SyntaxError: ")
+        save(source, f"import os; os._exit(9)\n{whole}")
+        until_broken(server, "exit status 9")
+        lines, _events = reports.wait(2, 2)
+        assert lines[1]["exception"] is None
+        assert lines[1]["ended"] == {
+            "summary": "the worker ended with exit status 9",
+            "status": 9,
+            "signal": None,
+        }
+        if os.name == "posix":
+            save(source, f"import os; os.kill(os.getpid(), 11)\n{whole}")
+            until_broken(server, "SIGSEGV")
+            lines, _events = reports.wait(3, 2)
+            assert (lines[2]["ended"]["status"], lines[2]["ended"]["signal"]) == (None, "SIGSEGV")
+        time.sleep(2)
+        assert waits(server)
+        save(source, mended(whole, 1))
+        until_version(server, 1)
+        server.get("/view/")
+        wait_for(lambda: reports.lines()[-1]["kind"] == "request", "the line of the request")
+        end_with_ctrl_c(server)
+
+    @pytest.mark.long
+    def test_a_first_start_that_fails_is_told(self, serve_copy, mode, tmp_path):
+        reports = Reports(tmp_path)
+        server, source = serve_copy(mode, wait=False, DEVPATCH_FAILSAFE="1", **reports.variables)
+        server.kill()
+        whole = source.read_text()
+        save(source, f"undefined\n{whole}")
+        server.start()
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        (line,), (one, _two) = reports.wait(1, 2)
+        assert (line["kind"], line["exception"]["type"]) == ("load", "NameError")
+        assert one["exception"] == "NameError: name 'undefined' is not defined"
+        save(source, mended(whole, 1))
+        server.until_ready()
+        until_version(server, 1)
+        end_with_ctrl_c(server)
+
+    @pytest.mark.long
+    def test_a_receiver_that_can_not_be_imported_is_a_failed_load(self, serve_copy, mode, tmp_path):
+        reports = Reports(tmp_path, "hooks_of_mine:report")
+        server, _source = serve_copy(mode, wait=False, DEVPATCH_FAILSAFE="1", **reports.variables)
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        until_broken(server, "No module named 'hooks_of_mine'")
+        hooks = server.directory / "hooks_of_mine.py"
+        save(hooks, "def report(event) broken")
+        wait_for(lambda: "SyntaxError" in server.stderr and waits(server), lambda: server.stderr)
+        until_broken(server, "SyntaxError")
+        save(hooks, "from receivers import first as report\n")
+        server.until_ready()
+        server.get("/view/")
+        wait_for(lambda: reports.events(), "the event")
+        assert reports.events()[-1]["kind"] == "request"
+        end_with_ctrl_c(server)
