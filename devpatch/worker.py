@@ -262,15 +262,16 @@ def _report_uncaught() -> None:
     def show_and_report(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        ends = _ends_interpreter(error)
+        if not _ends_interpreter(error):  # Nothing is imported then, for other threads may be importing.
+            show(kind, error, traceback)
+            return
         try:
             from .requests import without_our_frames
 
             without_our_frames(error)
             show(kind, error, error.__traceback__)
         finally:
-            if ends:
-                failed(error)
+            failed(error)
 
     def report_last() -> None:
         # The program may have put another hook in place; and other threads may outlive the main one.
