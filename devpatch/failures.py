@@ -53,11 +53,11 @@ def _summary(link: dict[str, Any]) -> str:
 
 
 def _name_of(kind: type) -> str:
-    return (
-        kind.__qualname__
-        if kind.__module__ in ("builtins", "__main__")
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    try:
+        module, name = kind.__module__, kind.__qualname__
+        return str(name if module in ("builtins", "__main__") else f"{module}.{name}")
+    except Exception:  # A metaclass may do what it likes.
+        return object.__repr__(kind)
 
 
 def _text_of(thing: object) -> str:
@@ -162,8 +162,11 @@ def _frames(error: BaseException, around: int) -> list[dict[str, Any]]:
 
 def _source(file: str, line: int, around: int, module: dict[str, Any] | None = None) -> list[tuple[int, str]]:
     """Return the lines around ``line`` with their numbers."""
-    linecache.checkcache(file)
-    lines = linecache.getlines(file, module)
+    try:
+        linecache.checkcache(file)
+        lines = linecache.getlines(file, module)
+    except Exception:  # No such name can be, or a loader of the program's own fails.
+        return []
     first = max(line - around, 1)
     shown = lines[first - 1 : line + around]
     return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(shown, start=first)]
