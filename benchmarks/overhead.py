@@ -1,4 +1,4 @@
-"""What fail-fast costs per request: Django's runserver and `flask run`, each with the switch and without it.
+"""What switches cost per request: Django's runserver and `flask run`, each with one of them and without it.
 
 Both servers run at the same time and are asked in turn, a short block of requests each, so that a change
 of the machine's pace hits both. Two processes that do the same differ by a per cent or so for as long as
@@ -24,7 +24,12 @@ from typing import NamedTuple
 
 from measuring import REPOSITORY, bootstrap, environment, fresh_venv, print_table, stay_on_one_cpu
 
-SWITCHED_ON = {"DEVPATCH_FAILFAST": "1"}
+SWITCHES = {
+    "fail-fast": {"DEVPATCH_FAILFAST": "1"},
+    "exc-info": {"DEVPATCH_EXC_INFO": "1"},
+    "on-error": {"DEVPATCH_ON_ERROR": "builtins:print"},
+    "error-log": {"DEVPATCH_ERROR_LOG": "errors.jsonl"},
+}
 LIMIT = 0.99  # the requests/s with the switch are to be at least this part of those without it
 PATIENCE = 30  # seconds for a server to start, to answer or to end
 
@@ -114,14 +119,9 @@ class Server:
         wall = time.perf_counter() - wall
         return Cost(wall, None if cpu is None else self._cpu_seconds() - cpu)
 
-    def ends_at_an_error(self) -> bool:
-        """Let the application fail, and return whether that ended the server."""
-        self.ask("/results/")
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+    def has(self, switch: str) -> bool:
+        """Whether the server has said that ``switch`` is on."""
+        return f"devpatch: {switch} is on for" in self._log.read_text(errors="replace")
 
     def _cpu_seconds(self) -> float | None:
         # The POSIX way to another process's CPU clock, which has no function in Python. /proc counts in
@@ -142,11 +142,13 @@ class Pair(NamedTuple):
     off: Cost
 
 
-def measure_pair(python: Path, framework: Framework, folder: Path, options: argparse.Namespace) -> Pair:
+def measure_pair(
+    python: Path, framework: Framework, switch: str, folder: Path, options: argparse.Namespace
+) -> Pair:
     """Start both servers, in random order, and ask them block by block: A B, B A, A B, and so forth."""
     with (
         Server(python, framework, folder, {}) as off,
-        Server(python, framework, folder, {} if options.control else SWITCHED_ON) as on,
+        Server(python, framework, folder, {} if options.control else SWITCHES[switch]) as on,
     ):
         order = random.sample((on, off), k=2)
         for server in order:
@@ -157,7 +159,7 @@ def measure_pair(python: Path, framework: Framework, folder: Path, options: argp
             for server in order:
                 costs[server].append(server.ask_often(options.block))
             order.reverse()
-        if not (options.control or on.ends_at_an_error()):
+        if not (options.control or on.has(switch)):
             raise RuntimeError("the switch had no effect, so there was nothing to measure")
     return Pair(typical(costs[on]), typical(costs[off]))
 
@@ -177,8 +179,8 @@ def versions(python: Path) -> str:
     return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def row(framework: Framework, pairs: Sequence[Pair], requests: int) -> tuple[str, ...]:
-    """Return a framework's row of the table."""
+def row(framework: Framework, switch: str, pairs: Sequence[Pair], requests: int) -> tuple[str, ...]:
+    """Return the row of the table for a framework and a switch."""
     speed_on, speed_off = (
         bootstrap([requests / cost.wall for cost in costs]).median for costs in zip(*pairs, strict=True)
     )
@@ -186,7 +188,7 @@ def row(framework: Framework, pairs: Sequence[Pair], requests: int) -> tuple[str
     extra = bootstrap([(pair.on.wall - pair.off.wall) / requests * 1e6 for pair in pairs])
     cpu = [pair.on.cpu / pair.off.cpu for pair in pairs if pair.on.cpu and pair.off.cpu]
     return (
-        framework.name,
+        f"{framework.name}, {switch}",
         f"{speed_off:.0f}",
         f"{speed_on:.0f}",
         ratio.show(".4f"),
@@ -211,6 +213,7 @@ def main() -> None:
     parser.add_argument(
         "--control", action="store_true", help="leave the switch off in both, to see the noise"
     )
+    parser.add_argument("--switch", action="append", choices=SWITCHES, help="only this one; may be repeated")
     parser.add_argument("--python-env", type=Path, help="an interpreter that has devpatch, Django and Flask")
     options = parser.parse_args()
     rows = []
@@ -224,8 +227,11 @@ def main() -> None:
         for framework in FRAMEWORKS:
             # A copy, for serving leaves a database and compiled files behind.
             shutil.copytree(REPOSITORY / "examples" / framework.example, folder / framework.example)
-            pairs = [measure_pair(python, framework, folder, options) for _ in range(options.pairs)]
-            rows.append(row(framework, pairs, options.block))
+            for switch in options.switch or SWITCHES:
+                pairs = [
+                    measure_pair(python, framework, switch, folder, options) for _ in range(options.pairs)
+                ]
+                rows.append(row(framework, switch, pairs, options.block))
     print(f"{about}: medians of {options.pairs} pairs of {options.requests} requests [95% interval]")
     print_table(
         (
