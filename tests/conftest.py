@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import DevServer, clean_environment, free_port
+from installing import Toolbox
 from servers import MODES, Mode
 
 
@@ -81,3 +82,23 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "modes(choose=...): run over the modes of the table that choose(mode) accepts"
     )
+
+
+@pytest.fixture(scope="session")
+def toolbox(tmp_path_factory):
+    return Toolbox(tmp_path_factory.mktemp)
+
+
+@pytest.fixture(scope="module")
+def environment(toolbox):
+    """An environment with devpatch and wrapt, shared by the tests that change nothing in it."""
+    environment = toolbox.environment()
+    toolbox.pip(environment, "install", toolbox.artifact(".whl"))
+    return environment
+
+
+@pytest.fixture(scope="module")
+def environment_without_wrapt(toolbox):
+    environment = toolbox.environment()
+    toolbox.pip(environment, "install", "--no-deps", toolbox.artifact(".whl"))
+    return environment

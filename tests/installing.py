@@ -1,0 +1,135 @@
+"""Real environments, and what is installed into them. Nothing is imported from the checkout in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import clean_environment
+
+REPOSITORY = Path(__file__).parent.parent
+INSTALL_LIMIT = 300.0  # seconds; an index may be slow
+RUN_LIMIT = 40.0
+SERVER_IMPORT = "import wsgiref.simple_server"
+
+# What is loaded of devpatch and wrapt at the end of a program.
+STATE = """
+import json, sys
+devpatch = sys.modules.get("devpatch")
+print(json.dumps({
+    "loaded": sorted({name.partition(".")[0] for name in sys.modules} & {"devpatch", "wrapt"}),
+    "started": devpatch is not None and devpatch.started,
+    "finders": [type(finder).__name__ for finder in sys.meta_path if type(finder).__module__.startswith("devpatch")],
+}))
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    loaded: list[str]
+    started: bool
+    finders: list[str]
+
+
+UNTOUCHED = State([], False, [])
+WAITING = State(["devpatch"], True, ["Gate"])
+
+
+def execute(*command, cwd, limit=INSTALL_LIMIT, **variables):
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def execute_well(*command, cwd):
+    result = execute(*command, cwd=cwd)
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; its folder is also the directory that programs run in."""
+
+    folder: Path
+    python: Path
+    site_packages: Path
+    scripts: Path
+
+    @classmethod
+    def create(cls, folder, *options) -> Environment:
+        execute_well(sys.executable, "-m", "venv", *options, folder, cwd=folder.parent)
+        scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+        python = scripts / ("python.exe" if os.name == "nt" else "python")
+        code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        return cls(folder, python, Path(execute_well(python, "-c", code, cwd=folder).strip()), scripts)
+
+    def run(self, *arguments, **variables):
+        return execute(self.python, *arguments, cwd=self.folder, limit=RUN_LIMIT, **variables)
+
+    def state_after(self, code="", *options, **variables) -> State:
+        """Run ``code``, which has to succeed and be silent, and tell what is loaded at its end."""
+        result = self.run(*options, "-c", f"{code}\n{STATE}", **variables)
+        assert (result.returncode, result.stderr) == (0, "")
+        return State(**json.loads(result.stdout))
+
+    def files_named_devpatch(self):
+        return [path for place in (self.site_packages, self.scripts) for path in place.rglob("*devpatch*")]
+
+
+class Toolbox:
+    """Fresh environments, and the tools that build and install; made once, for all of that takes seconds."""
+
+    def __init__(self, new_folder) -> None:
+        self._new_folder = new_folder
+        self._tools = Environment.create(new_folder("tools") / "environment")
+        self.pip(self._tools, "install", "--upgrade", "pip", "build", "setuptools")
+        self._artifacts: dict[str, Path] = {}
+
+    def environment(self) -> Environment:
+        # pip is the toolbox's, and runs in the environment's interpreter by its option --python.
+        return Environment.create(self._new_folder("fresh") / "environment", "--without-pip")
+
+    def pip(self, environment, *arguments):
+        inside = () if environment is self._tools else ("--python", environment.python)
+        execute_well(self._tools.python, "-m", "pip", *inside, *arguments, cwd=environment.folder)
+
+    def uv(self, environment, *arguments):
+        command = [shutil.which("uv")] if shutil.which("uv") else [sys.executable, "-m", "uv"]
+        execute_well(*command, "pip", *arguments, "--python", environment.python, cwd=environment.folder)
+
+    def sources(self) -> Path:
+        """Copy the repository, for a build leaves its litter there."""
+        copy = self._new_folder("sources") / "devpatch"
+        listing = execute("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=REPOSITORY)
+        if listing.returncode == 0:
+            for name in filter(None, listing.stdout.split("\0")):
+                if (REPOSITORY / name).is_file():
+                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(REPOSITORY / name, copy / name)
+        else:
+            litter = shutil.ignore_patterns(
+                ".git", ".nox", ".venv", "build", "dist", "*.egg-info", "__pycache__"
+            )
+            shutil.copytree(REPOSITORY, copy, ignore=litter)
+        return copy
+
+    def artifact(self, ending: str) -> Path:
+        """Build the sdist, and from it the wheel; return the one whose name ends so."""
+        if not self._artifacts:
+            out = self._new_folder("dist")
+            build = (self._tools.python, "-m", "build", "--no-isolation", "--outdir", out)
+            execute_well(*build, self.sources(), cwd=out)
+            self._artifacts = {end: next(out.glob(f"*{end}")) for end in (".whl", ".tar.gz")}
+        return self._artifacts[ending]
