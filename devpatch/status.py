@@ -90,6 +90,7 @@ def _features() -> list[dict[str, Any]]:
                 "name": "every feature",
                 "switch": None,
                 "needs_reloader": False,
+                "any_server": False,
                 "servers": {"every server": reason},
             }
         ]
@@ -99,6 +100,7 @@ def _features() -> list[dict[str, Any]]:
             "name": feature.name,
             "switch": feature.switch.name,
             "needs_reloader": feature.needs_reloader,
+            "any_server": not feature.guards,
             "servers": {server.name: _why_not_available(feature, server) for server in integrations.SERVERS},
         }
         for feature in sorted(features.every(), key=lambda feature: switches.SWITCHES.index(feature.switch))
@@ -147,6 +149,8 @@ def render(found: dict[str, Any]) -> str:
         )
         if feature["needs_reloader"]:
             lines.append("  It does nothing where the reloader is off (--noreload, debug off).")
+        if feature["any_server"]:
+            lines.append("  It works under any other WSGI server as well.")
     return "\n".join(lines)
 
 
@@ -155,7 +159,7 @@ def _switch_row(switch: dict[str, Any]) -> tuple[str, str, str]:
         return switch["name"], "not valid", switch["problem"]
     value = switch["value"]
     value = ", ".join(value) or False if isinstance(value, list | tuple) else value
-    value = {"True": "on", "False": "off"}.get(str(value), str(value))
+    value = {"True": "on", "False": "off", "None": "as the server does"}.get(str(value), str(value))
     if not (switch["set_to"] or "").strip():
         value += " (unset)"
     return switch["name"], value, switch["help"]
