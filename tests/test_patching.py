@@ -87,11 +87,15 @@ def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
 
 def test_the_tables_of_server_modules_agree():
     """The gate's, which may import nothing, the one for a missing wrapt, and the integrations' own."""
-    from devpatch import SERVER_MODULES, arming, first_start, integrations
-    from devpatch.patching import Capability
+    from devpatch import APPLICATION_MODULES, SERVER_MODULES, arming, first_start, integrations
+    from devpatch.patching import Capability, Enlist, Surround
 
     patches = integrations.entry_patches()
     starts = {(p.target, p.path) for p in patches if p.provides is Capability.START}
     starts -= {("werkzeug.serving", "make_server")}
     assert starts == {(module, path) for module, paths in arming._ENTRIES.items() for path in paths}
-    assert {p.target for p in patches} == SERVER_MODULES | first_start.COMMAND_LINES
+    # An Enlist only notes that a framework is there; it opens no gate.
+    targets = {p.target for p in patches if not isinstance(p, Enlist)}
+    assert targets == SERVER_MODULES | first_start.COMMAND_LINES
+    applications = integrations.application_patches()
+    assert {p.target for p in applications if isinstance(p, Surround)} == APPLICATION_MODULES
