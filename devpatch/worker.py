@@ -103,6 +103,8 @@ def _await_turn(bell: socket.socket, wrapt: str | None) -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if wrapt is not None:
         from . import preloading
 

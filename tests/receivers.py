@@ -1,5 +1,6 @@
 """Callables for DEVPATCH_ON_ERROR: they write what they get to the file that the environment names."""
 
+import asyncio
 import json
 import os
 import threading
@@ -39,6 +40,11 @@ def second(event):
 def raising(event):
     write("raising", event)
     raise RuntimeError("the receiver's own")
+
+
+async def later(event):
+    await asyncio.sleep(0.01)
+    write("later", event)
 
 
 def leaving(event):

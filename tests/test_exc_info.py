@@ -234,6 +234,16 @@ class TestInProcess:
         assert result.returncode == 0, result.stderr
         return result.stdout
 
+    def test_a_test_client_still_gets_the_page(self, framework):
+        script = {
+            "flask": "print(application.test_client().get('/').status_code)\n",
+            "django": (
+                "from django.test import Client\n"
+                "print(Client(raise_request_exception=False).get('/').status_code)\n"
+            ),
+        }[framework]
+        assert self.run(framework, script) == "500\n"
+
     def test_a_middleware_that_raises_gets_its_way(self, framework):
         script = (
             "def start_response(status, headers, exc_info=None):\n"

@@ -7,15 +7,25 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from breakages import mended, save
-from harness import APPS, PATIENCE, clean_environment, wait_for
-from reporting import Reports, refused
+from harness import APPS, PATIENCE, clean_environment, free_port, wait_for
+from reporting import Reports, refused, valid
 from servers import BY_ID, MODES
 from test_failfast_contract import KINDS, NO_ERRORS
 from test_failsafe import end_with_ctrl_c, until_broken, until_version, waits
+
+
+def _ask(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ok/") as response:
+            return response.status
+    except OSError:
+        return None
+
 
 FRAMEWORKS = {"django": "django", "flask": "flask", "bare": None}
 RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
@@ -98,6 +108,32 @@ class TestRequests:
         assert 3 < took < 15, f"{took:.1f} s, of 5 and 2 allowed"
         assert "on-error: receivers:hanging took longer than 5 s" in server.stderr
         reports.wait(1, 1)
+
+    def test_a_coroutine_function_is_run(self, serve, tmp_path):
+        reports = Reports(tmp_path, "receivers:later,receivers:first")
+        server = serve(BY_ID["wsgiref-serve_forever"], **reports.variables)
+        server.get("/view/")
+        reports.wait(1, 2)
+        assert [event["receiver"] for event in reports.events()] == ["later", "first"]
+        assert "never awaited" not in server.stderr
+
+    @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no /dev/stdout here")
+    def test_the_log_may_be_a_pipe(self, serve, tmp_path):
+        """As stdout is in a container. One that nobody reads is refused."""
+        mode = BY_ID["wsgiref-serve_forever"]
+        port = free_port()
+        environ = clean_environment(DEVPATCH_ERROR_LOG="/dev/stdout")
+        with subprocess.Popen(
+            mode.command(port), cwd=APPS, env=environ, stdout=subprocess.PIPE, text=True
+        ) as process:
+            wait_for(lambda: _ask(port) == 200, "an answer")
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/stream/").close()
+            line = valid(process.stdout.readline())
+            process.kill()
+        assert line["exception"]["message"] == "boom in a stream"
+        os.mkfifo(tmp_path / "pipe")
+        server = serve(mode, wait=False, DEVPATCH_ERROR_LOG=str(tmp_path / "pipe"))
+        refused(server, "can't be written (No such device or address)")
 
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
     def test_what_a_receiver_raises_is_told_once(self, serve, mode, tmp_path):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..serving import Start
 
 _MASK = "***"
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 _VALUE = re.compile(r"=[^&;]*")
 
 
@@ -130,8 +131,9 @@ def _shorten(link: dict[str, Any]) -> None:
 
 
 def masked(url: str) -> str:
-    """Return ``url`` without the values of its query string."""
+    """Return ``url`` without the values of its query string, and without a user and password."""
     path, question, query = url.partition("?")
+    path = _CREDENTIALS.sub(f"//{_MASK}@", path)
     return path + question + _VALUE.sub(f"={_MASK}", query.partition("#")[0])
 
 
@@ -144,13 +146,15 @@ def _open(path: str) -> None:
     """Make the file, if need be, and see that it can be written. Raises OSError, ValueError."""
     if os.path.exists(path):
         mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+        if stat.S_ISDIR(mode) or stat.S_ISBLK(mode):
             raise ValueError("it is no file")
     os.close(_descriptor(path))
 
 
 def _descriptor(path: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    # Not blocking, for a pipe (/dev/stdout in a container is one) may have no reader, or a slow one.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     return os.open(path, flags, 0o666)
 
 
@@ -184,7 +188,7 @@ class _File:
 def _write(descriptor: int, data: bytes) -> None:
     with _locked(descriptor):
         written = os.write(descriptor, data)
-        if written < len(data):  # The disk is full.
+        if written < len(data):  # The disk is full, or a pipe is.
             end = os.lseek(descriptor, 0, os.SEEK_CUR)
             if os.fstat(descriptor).st_size == end:  # Nobody has added a line since.
                 os.ftruncate(descriptor, end - written)

@@ -6,9 +6,11 @@ the process wait for them, but not for ever.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import importlib
 import importlib.util
+import inspect
 import os
 import queue
 import sys
@@ -47,7 +49,10 @@ class OnError(Feature):
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         names = ", ".join(_names_in(settings))
-        return f"{self.name} is on for {start.server}: errors that nothing handles go to {names}"
+        return (
+            f"{self.name} is on for {start.server}: errors that nothing handles will go to {names}, "
+            "once the application is loaded"
+        )
 
     def begin(self, settings: switches.Settings) -> None:
         """See Feature.begin."""
@@ -164,7 +169,9 @@ class _Calls:
 def _call(receivers: dict[str, Receiver], event: ErrorEvent) -> None:
     for name, receiver in receivers.items():
         try:
-            receiver(event)
+            result = receiver(event)
+            if inspect.iscoroutine(result):
+                asyncio.run(result)
         except BaseException as error:  # SystemExit too, which would end a thread without a word.
             _tell(name, error)
 

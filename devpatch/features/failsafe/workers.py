@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +90,10 @@ class Worker:
                 waits=before is not None,
                 wrapt=None if before is None else before.wrapt(),
             )
-            self._process = subprocess.Popen(
-                session.command, env={**session.environ, worker.VARIABLE: facts}, close_fds=False
-            )
+            with _interrupts_blocked(before is not None):
+                self._process = subprocess.Popen(
+                    session.command, env={**session.environ, worker.VARIABLE: facts}, close_fds=False
+                )
         self._bell.setblocking(False)
         self._bell_is_there = True
         self._bell_left_at = 0.0
@@ -231,6 +234,22 @@ class Worker:
         """Remove what it left on the disk."""
         self._bell.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def _interrupts_blocked(wanted: bool) -> Iterator[None]:
+    """Have a process that is started here not hear of Ctrl-C, before ``worker.begin`` unblocks that.
+
+    An interpreter that is interrupted while it starts says so at length. Here the signal comes afterwards.
+    """
+    if not (wanted and hasattr(signal, "pthread_sigmask")):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def script_of(command: Any) -> str | None:
