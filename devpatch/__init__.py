@@ -30,8 +30,8 @@ SERVER_MODULES = frozenset(
     }
 )
 
-# Modules that hold an application, whatever serves it.
-APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.app"})
+# Modules of an application, whatever serves it.
+APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.wrappers"})
 
 started = False
 folder: str | None = None  # the working directory at the start of Python, where a path is relative to it

@@ -18,11 +18,17 @@ class _Call:
         self.error: BaseException | None = None
 
     def start_response(self, status: str, headers: Any, *rest: Any, **named: Any) -> Any:
-        __traceback_hide__ = True  # noqa: F841 Both frameworks' debug pages leave such frames out.
         error = self.error
         if error is not None and not rest and not named and not _is_test_client(self._start_response):
             rest = ((type(error), error, error.__traceback__),)
         return self._start_response(status, headers, *rest, **named)
+
+
+def telling(start_response: Callable[..., Any], error: BaseException) -> Callable[..., Any]:
+    """Return what to call instead of ``start_response``, so that it gets ``error`` too."""
+    call = _Call(start_response)
+    call.error = error
+    return call.start_response
 
 
 def _is_test_client(start_response: Callable[..., Any]) -> bool:
@@ -52,12 +58,12 @@ def call(application: Callable[..., Any], environ: dict[str, Any], start_respons
 def note(environ: Any, error: BaseException) -> None:
     """Take ``error`` as the first that the application has not handled in the call with ``environ``. Never raises."""
     this = _calls.get(id(environ))
-    if this is not None and this.error is None and not _is_excused(environ, error):
+    if this is not None and this.error is None and not is_excused(environ, error):
         this.error = error
 
 
-def _is_excused(environ: Any, error: BaseException) -> bool:
-    """As for a development server's request, if it is one."""
+def is_excused(environ: Any, error: BaseException) -> bool:
+    """Whether ``error`` is none of the application's, as for a development server's request. Never raises."""
     try:
         request = requests.current()
         if request is not None and request.owns(environ):

@@ -123,8 +123,10 @@ class Ending:
         self.status = 0
 
     def on_request(self, wake: Callable[[], object]) -> None:
-        """Have ``wake`` called when the end is asked for, to rouse a main thread that waits elsewhere."""
+        """Have ``wake`` called when the end is asked for, at once where it was, to rouse a main thread elsewhere."""
         self._wakers.append(wake)
+        if self.requested:
+            wake()
 
     def wait_for(self, wait: Callable[[], object]) -> None:
         """Have ``wait`` called before the process ends, in any thread; it must return, and quickly if called again."""

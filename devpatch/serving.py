@@ -206,7 +206,8 @@ def guard(server: Any) -> None:
                 requests.without_our_frames(error)
             handle_error(*args)
 
-    server.service_actions = leave_or_act
+    # Put there with the request to end, for to be called at each turn of the loop would cost every request a little.
+    process.ending.on_request(lambda: setattr(server, "service_actions", leave_or_act))
     server.handle_error = handle_error_without_us
     _guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))

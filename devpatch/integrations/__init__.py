@@ -23,9 +23,9 @@ from . import (
     django_management,
     django_runserver,
     django_wsgi,
-    flask_app,
     flask_cli,
     flask_signals,
+    flask_wrappers,
     socketserver_threads,
     werkzeug_debug,
     werkzeug_reloader,
@@ -57,7 +57,7 @@ _DJANGO = (
 )
 _WERKZEUG = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
 # Whatever serves, the application may be any framework's. Their modules may never be imported.
-_APPLICATIONS = (django_handlers, django_db, django_wsgi, werkzeug_debug, flask_app, flask_signals)
+_APPLICATIONS = (django_handlers, django_db, django_wsgi, werkzeug_debug, flask_signals, flask_wrappers)
 
 SERVERS = (
     Server("runserver", ("django",), _DJANGO),
