@@ -34,7 +34,7 @@ from .console import say, write
 from .patching import Capability, Outcome, Patch, ledger
 
 _CLAIM: ContextVar[bool] = ContextVar("devpatch_claim", default=False)
-_guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
+guarded: dict[int, Any] = {}  # by id, for a server need not be hashable
 _told: set[str] = set()
 _announced: set[str] = set()
 _declined: set[str] = set()
@@ -131,7 +131,7 @@ def _late_failure(patch: Patch, reason: str) -> None:
             # It works without a development server, so there may be no start that would tell.
             _declined.add(feature.name)
             _say_once(feature.refusal(patch.target, reason))
-    if not _guarded:
+    if not guarded:
         return  # The start will find it in the ledger.
     for feature in features.active():
         if patch.provides in feature.needs and feature.refuses:
@@ -209,7 +209,7 @@ def guard(server: Any) -> None:
     # Put there with the request to end, for to be called at each turn of the loop would cost every request a little.
     process.ending.on_request(lambda: setattr(server, "service_actions", leave_or_act))
     server.handle_error = handle_error_without_us
-    _guarded[id(server)] = server
+    guarded[id(server)] = server
     ledger.record(lambda: _let_go(server))
     ledger.record(threads_module.apply(server))
     draining.apply(server)
@@ -275,7 +275,7 @@ def end_broken_worker() -> None:
 
 
 def _let_go(server: Any) -> None:
-    _guarded.pop(id(server), None)
+    guarded.pop(id(server), None)
     for name in ("service_actions", "handle_error"):
         vars(server).pop(name, None)
 
@@ -305,7 +305,7 @@ _HANDOVERS = frozenset(
 
 def is_guarded(server: Any) -> bool:
     """Whether ``server`` was given to ``guard``."""
-    return id(server) in _guarded
+    return id(server) in guarded
 
 
 def caller() -> str:

@@ -79,7 +79,7 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
 def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> Any:
         environ = make_environ(handler)
-        if serving.is_guarded(handler.server):
+        if id(handler.server) in serving.guarded:
             requests.Request(handler, handler, environ)
         return environ
 
@@ -142,19 +142,22 @@ _PASSING_THROUGH = {"run_wsgi": _watch_run_wsgi}
 def _make_selectors(module: ModuleType) -> ModuleType:
     """Return the module with a DefaultSelector that tells that a response was written, or failed."""
 
+    # Looked up once, for this is done for each request.
+    current, exc_info, selector = requests.current, sys.exc_info, module.DefaultSelector
+
     def default_selector() -> Any:
-        request = requests.current()
+        request = current()
         if request is not None:
-            error = sys.exc_info()[1]
-            if error is None:
+            error = exc_info()[1]
+            if error is not None:
+                _report_failed_response(request, error)
+            else:
                 if request.error is not None:
                     read_status(request)
                 request.sent()
-            else:
-                _report_failed_response(request, error)
             if threads.bound is not None:
                 return _Drain(request)
-        return module.DefaultSelector()
+        return selector()
 
     return overlaid(module, DefaultSelector=default_selector)
 
