@@ -21,13 +21,15 @@ from ..process import ending
 def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, application: Callable[..., Any]) -> None:
         connection_handler = getattr(handler, "request_handler", None) or _make_connection_handler(handler)
-        if connection_handler is None or not serving.is_guarded(connection_handler.server):
+        if connection_handler is None or id(connection_handler.server) not in serving.guarded:
             run(handler, application)
             return
+        request: requests.Request | None = None
         if type(handler) not in ledger.surrounded:
             ledger.surround_methods(type(handler), _STEPS)
 
         def call_application(environ: dict[str, Any], start_response: Any) -> Any:
+            nonlocal request
             request = requests.Request(connection_handler, handler, environ)
             try:
                 return application(environ, start_response)
@@ -38,14 +40,12 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             run(handler, call_application)
         except BaseException as error:
-            request = requests.run_by(handler)
             if request is not None:
                 request.note(error)
             raise
         finally:
-            request = requests.run_by(handler)
             if request is not None:
-                if request.status_line is None:  # The response was cut short.
+                if request.error is not None and request.status_line is None:  # The response was cut short.
                     request.status_line = getattr(handler, "status", None)
                 request.finish()
             if ending.requested:
@@ -91,13 +91,20 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         # Called when all was written. Django's then reads what is left of the request, and an
         # application's close() may raise: an error like any other.
         request = requests.run_by(handler)
-        if request is not None:
-            if request.status_line is None:
-                request.status_line = getattr(handler, "status", None)  # close() forgets it.
-            request.sent()
-            if threads.bound is not None and request.waits_for_body():
-                request.only_waits()
-        close(handler)
+        if request is None:
+            close(handler)
+            return
+        status = handler.status  # which close() forgets
+        if request.error is not None and request.status_line is None:
+            request.status_line = status
+        request.sent()
+        if threads.bound is not None and request.waits_for_body():
+            request.only_waits()
+        try:
+            close(handler)
+        except BaseException:
+            request.status_line = request.status_line or status
+            raise
 
     return watched
 
