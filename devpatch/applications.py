@@ -41,7 +41,7 @@ _calls: dict[int, _Call] = {}  # those under way, by the id of their environ
 
 def call(application: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
     """Call ``application``; if it starts the response to an error that was noted, the server gets that too."""
-    __traceback_hide__ = True  # noqa: F841
+    __traceback_hide__ = True
     key = id(environ)
     outer = _calls.get(key)  # of an application that hands its environ on to another one
     this = _calls[key] = _Call(start_response)

@@ -13,7 +13,7 @@ from . import django_handlers
 
 def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, environ: Any, start_response: Any) -> Any:
-        __traceback_hide__ = True  # noqa: F841
+        __traceback_hide__ = True
         return applications.call(handle.__get__(handler), environ, start_response)
 
     return watched
