@@ -16,8 +16,9 @@ from .connections import has_left, is_readable
 from .patching import Undo, ledger
 
 LIMIT = 2.0  # seconds that a request may take to its end
-# A client that has just connected gets so many seconds to send the first byte of its request.
-_FIRST_BYTE_LIMIT = 0.1
+# A client that has just connected gets so many seconds to send the first byte of its request, and the thread
+# that has read it to begin the request, on a busy machine too.
+_FIRST_BYTE_LIMIT = 1.0
 _LOOK = 0.005  # seconds between two looks
 
 _began = False

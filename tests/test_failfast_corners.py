@@ -6,7 +6,7 @@ import ssl
 import time
 
 import pytest
-from harness import read_to_end
+from harness import read_response, read_to_end
 from servers import BY_ID, Mode
 
 pytestmark = pytest.mark.long
@@ -73,7 +73,7 @@ class TestEnvirons:
         server = serve(mode_of("app.run-"), **ON)
         body = b"4\r\nbody\r\n0\r\n\r\n"
         with server.send("/close/", "POST", body, ["Transfer-Encoding: chunked"]) as connection:
-            connection.recv(65536)
+            assert read_response(connection).body == b"closing"
         assert server.exit_status() == 1
         assert "boom in close" in server.stderr
 
