@@ -43,7 +43,9 @@ def begin() -> bool:
     def show_and_hold(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        if "devpatch.requests" in sys.modules:  # Else there is no frame of ours in it.
+        # Programs call it too, in threads: to import then, while others import, may hold both for ever.
+        is_last = (getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)) is error
+        if is_last and "devpatch.requests" in sys.modules:  # Else there is no frame of ours in it.
             from .requests import without_our_frames
 
             without_our_frames(error)
