@@ -50,17 +50,44 @@ class Gate:
             sys.meta_path.remove(self)
         except ValueError:  # Another thread came first.
             return None
+        held = _release_import_lock()
         try:
             from devpatch import arming
 
             arming.arm()
         except Exception as error:
             _say(f"could not start, so no switch has an effect: {type(error).__name__}: {error}")
+        finally:
+            _acquire_import_lock(held)
         # A finder that arm() put in front was missed by the loop over sys.meta_path that called
         # this method, so the search has to begin anew.
         from importlib.util import find_spec
 
         return find_spec(name)
+
+
+def _release_import_lock() -> int:
+    """Release the lock that Python holds while it asks a finder; return how often it was held.
+
+    With it, an import here would wait for ever for a module that another thread is importing, for that
+    thread needs the lock to go on.
+    """
+    import _imp
+
+    held = 0
+    try:
+        while True:
+            _imp.release_lock()
+            held += 1
+    except (RuntimeError, AttributeError):  # It is not held any more, or this Python has no such lock.
+        return held
+
+
+def _acquire_import_lock(held: int) -> None:
+    import _imp
+
+    for _ in range(held):
+        _imp.acquire_lock()
 
 
 def start() -> None:
