@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import switches
@@ -26,28 +26,29 @@ class End(NamedTuple):
 
 def tell(error: BaseException) -> None:
     """Tell of ``error``, which kept the code of this process from being loaded. Never raises."""
-    for feature in _concerned():
-        try:
-            feature.load_failed(error)
-        except Exception as failure:
-            say(f"{feature.name} could not act on a failed load: {type(failure).__name__}: {failure}")
+    _tell(lambda feature: feature.load_failed(error))
 
 
 def tell_end(end: End) -> None:
     """Tell how a worker ended that could tell nothing itself. Never raises."""
-    for feature in _concerned():
-        try:
-            feature.worker_ended(end)
-        except Exception as failure:
-            say(f"{feature.name} could not act on a failed load: {type(failure).__name__}: {failure}")
+    _tell(lambda feature: feature.worker_ended(end))
 
 
-def _concerned() -> Iterator[Feature]:
+def _tell(tell_feature: Callable[[Feature], None]) -> None:
+    try:
+        for feature in _concerned():
+            tell_feature(feature)
+    except Exception as failure:
+        say(f"a failed load could not be told of: {type(failure).__name__}: {failure}")
+
+
+def _concerned() -> list[Feature]:
     # Read anew, for the code may be broken before any server, and so any feature, began.
     settings = switches.read(os.environ)
     if settings.disabled or settings.problems:
-        return
-    if settings[switches.ON_ERROR] or settings[switches.ERROR_LOG]:
-        from . import features
+        return []
+    if not (settings[switches.ON_ERROR] or settings[switches.ERROR_LOG]):
+        return []  # No other feature wants to know, and to import them takes its time.
+    from . import features
 
-        yield from features.wanted(settings)
+    return features.wanted(settings)

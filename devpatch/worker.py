@@ -110,7 +110,9 @@ def _await_turn(bell: socket.socket, wrapt: str | None) -> None:
 
         preloading.preload(wrapt)
     if not bell.recv(1):
-        os._exit(0)
+        from .process import ExitStatus
+
+        os._exit(ExitStatus.STOPPED)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, handler)
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ... import console
+from ... import console, loads
 from ...supervision import Session
 from ...worker import Report
 from .answering import BACKLOG, Answering
@@ -213,6 +213,7 @@ class Supervisor:
             fault = worker.fault()
             console.write(f"{fault}\n" if fault else "")
             console.say(f"fail-safe: {failure.summary}")
+            loads.tell_end(worker.end())
         picture = self._watcher.look()
         if changes := self._changes_in_start(picture, has_ended=True):
             self._holding.tell_change(changes)

@@ -207,12 +207,14 @@ class Worker:
         if self._script is not None and not os.path.exists(self._script):
             what = f"{what}: {self._script} is not there"
         parts = [what, self.fault(), self._last_lines()]
-        loads.tell_end(
-            loads.End(what, self.status, None)
-            if self.status >= 0
-            else loads.End(what, None, _name_of_signal(-self.status))
-        )
         return Failure(what, "\n\n".join(part for part in parts if part) + "\n", was_printed=False)
+
+    def end(self) -> loads.End:
+        """Return how it ended."""
+        what = describe_end(self.status)
+        if self.status >= 0:
+            return loads.End(what, self.status, None)
+        return loads.End(what, None, _name_of_signal(-self.status))
 
     def fault(self) -> str:
         """Return the C-level traceback of a crash; empty where it left none."""
