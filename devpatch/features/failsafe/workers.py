@@ -101,13 +101,16 @@ class Worker:
         self._reports: dict[Report, dict[str, Any]] = {}
 
     def go(self) -> bool:
-        """Let one that waits go on; False where it has ended."""
+        """Let one that waits go on; False where it had ended before."""
         self.started_at = time.time()
+        # Not asked afterwards: it may have run the code to its end by then, on a busy machine.
+        if self.has_ended():
+            return False
         try:
             self._bell.send(b"!")
         except OSError:
             return False
-        return not self.has_ended()
+        return True
 
     @property
     def status(self) -> int:
