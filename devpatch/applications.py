@@ -65,9 +65,7 @@ def note(environ: Any, error: BaseException) -> None:
 def is_excused(environ: Any, error: BaseException) -> bool:
     """Whether ``error`` is none of the application's, as for a development server's request. Never raises."""
     try:
-        request = requests.current()
-        if request is not None and request.owns(environ):
-            return request.excuses(error)
-        return requests.is_dismissed(error)
+        request = requests.of(environ)
+        return requests.is_dismissed(error) if request is None else request.excuses(error)
     except Exception:
         return False

@@ -1,17 +1,20 @@
 """What the development servers report: a request, its first unhandled error, the end of its response.
 
-The request is kept in a context variable, which asgiref carries into the threads of async views, and
-compared with the WSGI environ at hand; it does not stand in the environ, for Django's debug page shows
-all of that. Servers that are not guarded have no current request, so whatever happens in them is ignored.
+A request is found by its thread, or in whatever thread by the WSGI environ at hand. It does not stand in the
+environ, for Django's debug page shows all of that. Servers that are not guarded have no requests here, so
+whatever happens in them is ignored.
+
+Of a healthy request nothing but its thread and its handlers are kept: a ``Request`` is made once there is
+something to say of it. A context variable, and an object for each request, cost more than all the rest.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,7 +52,10 @@ _begun, _written = (
 dismissals: list[Dismissal] = []
 # The frameworks that are loaded, by name.
 frameworks: list[str] = []
-_current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
+# By the thread that works on a request: its handler, and what runs the application for it.
+_under_way: dict[int, tuple[Any, Any]] = {}
+# By their threads, the requests under way that there is something to say of.
+noted: dict[int, Request] = {}
 
 
 def listen(event: Event, listener: Listener) -> Callable[[], None]:
@@ -58,47 +64,108 @@ def listen(event: Event, listener: Listener) -> Callable[[], None]:
     return lambda: _listeners[event].remove(listener)
 
 
-# Returns the request that this context works on, if a guarded server handles it. The variable's own method,
-# for a function around it would be one call more for each request.
-current = _current.get
-
-
 def is_dismissed(error: BaseException) -> bool:
     """Whether ``error`` is one by which a framework means a response, or the keyboard's."""
     return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
 
 
+def start(handler: Any, runner: Any) -> None:
+    """Say that this thread works on a request to a guarded server.
+
+    ``handler`` is the ``BaseHTTPRequestHandler`` of its connection, and ``runner`` the object that has the
+    WSGI environ and calls the application, which may be the same.
+    """
+    thread = threading.get_ident()  # Looked up at each call, for gevent puts its own in its place.
+    _under_way[thread] = handler, runner
+    if noted:
+        noted.pop(thread, None)
+
+
+def begin(environ: dict[str, Any]) -> None:
+    """Say that the application is about to be called with ``environ``, in the thread that has started it."""
+    if _begun or environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
+        request = current()
+        if request is not None:
+            request.begin(environ)
+
+
+def end() -> None:
+    """Say that the server is done with this thread's request, and let go of everything."""
+    thread = threading.get_ident()
+    _under_way.pop(thread, None)
+    if noted:
+        request = noted.pop(thread, None)
+        if request is not None:
+            request.finish()
+
+
+def current() -> Request | None:
+    """Return the request that this thread works on, if a guarded server handles it."""
+    return _of_thread(threading.get_ident())
+
+
 def run_by(runner: Any) -> Request | None:
-    """Return the request of this context if it is ``runner`` that calls the application for it."""
-    request = _current.get()
-    return request if request is not None and request._runner is runner else None
+    """Return the request of this thread if it is ``runner`` that calls the application for it."""
+    thread = threading.get_ident()
+    at_work = _under_way.get(thread)
+    return _of_thread(thread) if at_work is not None and at_work[1] is runner else None
+
+
+def of(environ: Any) -> Request | None:
+    """Return the request under way that ``environ`` belongs to, as itself or as a copy that a middleware made.
+
+    Where a view drives another request through a test client, that one belongs to none.
+    """
+    if isinstance(environ, Mapping):
+        for thread, (_, runner) in list(_under_way.items()):
+            request = noted.get(thread)
+            if _is_same(environ, _environ_of(runner) if request is None else request.environ):
+                return _of_thread(thread)
+    return None
+
+
+def _of_thread(thread: int) -> Request | None:
+    request = noted.get(thread)
+    at_work = _under_way.get(thread)
+    if request is None and at_work is not None:
+        request = noted.setdefault(
+            thread, Request(*at_work)
+        )  # The thread of an async view may have been quicker.
+    return request
+
+
+def _environ_of(runner: Any) -> dict[str, Any]:
+    return getattr(runner, "environ", None) or {}
+
+
+def _is_same(environ: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    if environ is mine:
+        return True
+    # A middleware may replace the input as well; the protocol is a string of the request's own.
+    return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
 
 
 class Request:
     """One request to a guarded server, from its headers to the end of its response."""
 
     __slots__ = (
-        *("_finished", "_handler", "_meter", "_runner", "_sent"),
+        *("_handler", "_meter", "_sent"),
         *("environ", "error", "failed_at", "framework", "status_line"),
     )
 
-    def __init__(self, handler: Any, runner: Any, environ: dict[str, Any]) -> None:
-        """Begin a request.
-
-        ``handler`` is the ``BaseHTTPRequestHandler`` of its connection, ``runner`` the object that calls the
-        application, which may be the same, and ``environ`` the WSGI environ.
-        """
+    def __init__(self, handler: Any, runner: Any) -> None:
+        """Make it of what ``start`` was given."""
         self._handler = handler
-        self._runner = runner
         self._meter: connections.BodyMeter | None = None
         self._sent = False
-        self._finished = False
-        self.environ = environ
+        self.environ = _environ_of(runner)
         self.error: BaseException | None = None
         self.status_line: object = None  # of the response, once it is known, such as "200 OK"
-        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-            self._meter = connections.meter_for(environ, handler)
-        _current.set(self)
+
+    def begin(self, environ: dict[str, Any]) -> None:
+        """Say that the application is about to be called with ``environ``."""
+        self.environ = environ
+        self._meter = connections.meter_for(environ, self._handler)
         if _begun:
             self._emit(Event.BEGUN)
 
@@ -106,17 +173,6 @@ class Request:
     def connection(self) -> Any:
         """The client's socket."""
         return self._handler.connection
-
-    def owns(self, environ: Any) -> bool:
-        """Whether ``environ`` is this request's, or a copy that a middleware made.
-
-        It is not where a view of this request drives another one through a test client.
-        """
-        mine = self.environ
-        if environ is mine:
-            return True
-        # A middleware may replace the input as well; the protocol is a string of this request's own.
-        return any(environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine)
 
     @property
     def status(self) -> int | None:
@@ -203,12 +259,8 @@ class Request:
 
     def finish(self) -> None:
         """Say that the server is done with the request, and let go of everything."""
-        if self._finished:
-            return
-        self._finished = True
         if self._meter is not None:
             self._meter.stop()
-        _current.set(None)
         if self.error is not None:
             self.sent()
             self._emit(Event.FINISHED)

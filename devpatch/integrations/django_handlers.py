@@ -17,11 +17,9 @@ _PAGE_OF_RUNSERVER_PLUS = "django_extensions.management.technical_response"
 
 
 def _receive(sender: Any = None, request: Any = None, **_: Any) -> None:
-    observed = requests.current()
     error = sys.exc_info()[1]
-    if error is None or observed is None or not observed.owns(getattr(request, "environ", None) or {}):
-        return
-    if not travels_on():
+    observed = requests.of(getattr(request, "environ", None))
+    if error is not None and observed is not None and not travels_on():
         observed.note(error, "django")
 
 

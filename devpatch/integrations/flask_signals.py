@@ -15,12 +15,12 @@ from ..patching import Capability, Connect, Enlist
 
 
 def _receive(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
-    observed = requests.current()
-    if observed is None or exception is None or propagates(sender):
+    if exception is None or propagates(sender):
         return  # Where it propagates, a middleware may still handle it; if none does, the server reports it.
     from flask import request
 
-    if observed.owns(request.environ):
+    observed = requests.of(request.environ)
+    if observed is not None:
         observed.note(exception, "flask")
 
 

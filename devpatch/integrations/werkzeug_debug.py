@@ -18,19 +18,22 @@ _CATCHERS = (("werkzeug.debug", "debug_application"), ("werkzeug.serving", "run_
 
 
 def _observe_traceback(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    request = requests.current()
     error = args[0] if args else kwargs.get("exc")
-    if request is not None and isinstance(error, BaseException) and _was_caught_by_werkzeug(error):
+    request = _request_that_failed(error) if isinstance(error, BaseException) else None
+    if request is not None:
         request.note(error)
         werkzeug_serving.read_status(request)
     return wrapped(*args, **kwargs)
 
 
-def _was_caught_by_werkzeug(error: BaseException) -> bool:
+def _request_that_failed(error: BaseException) -> requests.Request | None:
+    """Return the request whose ``error`` Werkzeug caught, if it did."""
     outermost = next(frames(error.__traceback__), None)
     if outermost is None:
-        return False
-    return (outermost.f_globals.get("__name__"), outermost.f_code.co_name) in _CATCHERS
+        return None
+    if (outermost.f_globals.get("__name__"), outermost.f_code.co_name) not in _CATCHERS:
+        return None
+    return requests.of(outermost.f_locals.get("environ"))
 
 
 PATCHES = (

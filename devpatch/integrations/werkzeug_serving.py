@@ -20,6 +20,8 @@ from ..connections import frames, has_left
 from ..patching import Capability, Expect, Overlay, Wrap, ledger, overlaid
 from ..process import ending
 
+# The exception that is being handled; exc_info makes a tuple of it, and these are asked for each request.
+_exception: Callable[[], BaseException | None] = getattr(sys, "exception", lambda: sys.exc_info()[1])
 _MODULE = "werkzeug.serving"
 _NAMES = {
     "flask.cli": "flask run",
@@ -80,7 +82,8 @@ def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> Any:
         environ = make_environ(handler)
         if id(handler.server) in serving.guarded:
-            requests.Request(handler, handler, environ)
+            requests.start(handler, handler)
+            requests.begin(environ)
         return environ
 
     return watched
@@ -102,15 +105,15 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
         # socketserver calls it in a finally clause, so an exception that gets by is known here.
         # To surround run_wsgi would put a frame below the application, which costs more than all
         # the rest: where it takes the stack across a page, another page is made for each request.
-        error = sys.exc_info()[1]
-        request = requests.run_by(handler)
+        error = _exception()
         try:
             finish(handler)
         finally:
-            if request is not None:
-                if error is not None:  # SystemExit, and with passthrough_errors any.
+            if error is not None:  # SystemExit, and with passthrough_errors any.
+                request = requests.run_by(handler)
+                if request is not None:
                     request.note(error)
-                request.finish()
+            requests.end()
             if ending.requested:
                 ending.leave_if_requested()
 
@@ -142,13 +145,12 @@ _PASSING_THROUGH = {"run_wsgi": _watch_run_wsgi}
 def _make_selectors(module: ModuleType) -> ModuleType:
     """Return the module with a DefaultSelector that tells that a response was written, or failed."""
 
-    # Looked up once, for this is done for each request.
-    current, exc_info, selector = requests.current, sys.exc_info, module.DefaultSelector
+    selector = module.DefaultSelector
 
     def default_selector() -> Any:
-        request = current()
+        error = _exception()
+        request = requests.current() if requests.noted or error is not None else None
         if request is not None:
-            error = exc_info()[1]
             if error is not None:
                 _report_failed_response(request, error)
             else:

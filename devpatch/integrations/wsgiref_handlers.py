@@ -20,34 +20,25 @@ from ..process import ending
 
 def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, application: Callable[..., Any]) -> None:
-        connection_handler = getattr(handler, "request_handler", None) or _make_connection_handler(handler)
+        try:
+            connection_handler = handler.request_handler
+        except AttributeError:
+            connection_handler = _make_connection_handler(handler)
         if connection_handler is None or id(connection_handler.server) not in serving.guarded:
             run(handler, application)
             return
-        request: requests.Request | None = None
         if type(handler) not in ledger.surrounded:
             ledger.surround_methods(type(handler), _STEPS)
-
-        def call_application(environ: dict[str, Any], start_response: Any) -> Any:
-            nonlocal request
-            request = requests.Request(connection_handler, handler, environ)
-            try:
-                return application(environ, start_response)
-            except BaseException as error:
-                request.note(error)
-                raise
-
+        requests.start(connection_handler, handler)
         try:
-            run(handler, call_application)
+            run(handler, _watched(application))
         except BaseException as error:
-            if request is not None:
-                request.note(error)
+            _note(handler, error)
             raise
         finally:
-            if request is not None:
-                if request.error is not None and request.status_line is None:  # The response was cut short.
-                    request.status_line = getattr(handler, "status", None)
-                request.finish()
+            if requests.noted:
+                _note_status(handler, getattr(handler, "status", None))  # The response was cut short.
+            requests.end()
             if ending.requested:
                 ending.leave_if_requested()
 
@@ -62,14 +53,49 @@ def _make_connection_handler(handler: Any) -> Any:
     return SimpleNamespace(server=at_hand[0], connection=at_hand[1], rfile=getattr(handler, "stdin", None))
 
 
+# The application that was called last, and what is called in its place.
+_last: tuple[Any, Any] = (None, None)
+
+
+def _watched(application: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls ``application`` and sees what it raises, for the handler may swallow that in silence."""
+    # Made once and not for each request, which would cost healthy ones too much.
+    global _last
+    known, instead = _last
+    if known is not application:
+
+        def instead(environ: dict[str, Any], start_response: Any) -> Any:
+            requests.begin(environ)
+            try:
+                return application(environ, start_response)
+            except BaseException as error:
+                request = requests.of(environ)
+                if request is not None:
+                    request.note(error)
+                raise
+
+        _last = application, instead
+    return instead  # type: ignore[no-any-return]
+
+
+def _note(handler: Any, error: BaseException) -> None:
+    request = requests.run_by(handler)
+    if request is not None:
+        request.note(error)
+
+
+def _note_status(handler: Any, status: object) -> None:
+    request = requests.run_by(handler)
+    if request is not None and request.error is not None and request.status_line is None:
+        request.status_line = status
+
+
 def _watch_finish_response(finish_response: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         try:
             finish_response(handler)
         except BaseException as error:
-            request = requests.run_by(handler)
-            if request is not None:
-                request.note(error)
+            _note(handler, error)
             raise
 
     return watched
@@ -90,23 +116,29 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         # Called when all was written. Django's then reads what is left of the request, and an
         # application's close() may raise: an error like any other.
-        request = requests.run_by(handler)
-        if request is None:
-            close(handler)
-            return
-        status = handler.status  # which close() forgets
-        if request.error is not None and request.status_line is None:
-            request.status_line = status
-        request.sent()
-        if threads.bound is not None and request.waits_for_body():
-            request.only_waits()
+        status, environ = handler.status, handler.environ  # which close() forgets
+        if requests.noted:
+            _sent(handler, status)
         try:
             close(handler)
-        except BaseException:
-            request.status_line = request.status_line or status
+        except BaseException as error:
+            request = requests.run_by(handler)
+            if request is not None:
+                request.environ = environ
+                request.note(error)
+                request.status_line = request.status_line or status
             raise
 
     return watched
+
+
+def _sent(handler: Any, status: object) -> None:
+    request = requests.run_by(handler)
+    if request is not None:
+        _note_status(handler, status)
+        request.sent()
+        if threads.bound is not None and request.waits_for_body():
+            request.only_waits()
 
 
 # Of the class of the handler at hand, for Django has its own, and a program may.
