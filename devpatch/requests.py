@@ -1,22 +1,21 @@
 """What the development servers report: a request, its first unhandled error, the end of its response.
 
-A request is found by its thread, or in whatever thread by the WSGI environ at hand. It does not stand in the
-environ, for Django's debug page shows all of that. Servers that are not guarded have no requests here, so
-whatever happens in them is ignored.
-
-Of a healthy request nothing but its thread and its handlers are kept: a ``Request`` is made once there is
-something to say of it. A context variable, and an object for each request, cost more than all the rest.
+Of a healthy request nothing is kept, for whatever is done for each costs: a ``Request`` is made once there
+is something to say of it. What handles the request is then found on the call stack, by the functions that
+integrations have named. It does not stand in the environ, for Django's debug page shows all of that.
+Servers that are not guarded have no requests here, so whatever happens in them is ignored.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +41,7 @@ class Event(enum.Enum):
 
 Listener = Callable[["Request"], None]
 Dismissal = Callable[[BaseException], bool]
+Station = Callable[[Mapping[str, Any]], "tuple[Any, Any] | None"]
 
 _listeners: dict[Event, list[Listener]] = {event: [] for event in Event}
 _begun, _written = (
@@ -52,10 +52,11 @@ _begun, _written = (
 dismissals: list[Dismissal] = []
 # The frameworks that are loaded, by name.
 frameworks: list[str] = []
-# By the thread that works on a request: its handler, and what runs the application for it.
-_under_way: dict[int, tuple[Any, Any]] = {}
-# By their threads, the requests under way that there is something to say of.
+# By their threads, the requests under way that there is something to say of. Who is called for each request
+# looks first whether there are any.
 noted: dict[int, Request] = {}
+# By the code of functions that handle a request: what tells its handler and its runner from their variables.
+_stations: dict[CodeType, Station] = {}
 
 
 def listen(event: Event, listener: Listener) -> Callable[[], None]:
@@ -69,46 +70,24 @@ def is_dismissed(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
 
 
-def start(handler: Any, runner: Any) -> None:
-    """Say that this thread works on a request to a guarded server.
+def station(code: CodeType, locate: Station) -> None:
+    """Have requests found in the frames of ``code``.
 
-    ``handler`` is the ``BaseHTTPRequestHandler`` of its connection, and ``runner`` the object that has the
-    WSGI environ and calls the application, which may be the same.
+    ``locate`` is called with the variables of a frame and returns the ``BaseHTTPRequestHandler`` of the
+    request's connection and the object that has the WSGI environ and calls the application, which may be
+    the same; None where the server is not guarded.
     """
-    thread = threading.get_ident()  # Looked up at each call, for gevent puts its own in its place.
-    _under_way[thread] = handler, runner
-    if noted:
-        noted.pop(thread, None)
+    _stations[code] = locate
 
 
-def begin(environ: dict[str, Any]) -> None:
-    """Say that the application is about to be called with ``environ``, in the thread that has started it."""
-    if _begun or environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-        request = current()
-        if request is not None:
-            request.begin(environ)
+def needs_begin(environ: Mapping[str, Any]) -> bool:
+    """Whether somebody has to be told that the application is about to be called with ``environ``."""
+    return bool(_begun or environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ)
 
 
-def end() -> None:
-    """Say that the server is done with this thread's request, and let go of everything."""
-    thread = threading.get_ident()
-    _under_way.pop(thread, None)
-    if noted:
-        request = noted.pop(thread, None)
-        if request is not None:
-            request.finish()
-
-
-def current() -> Request | None:
-    """Return the request that this thread works on, if a guarded server handles it."""
-    return _of_thread(threading.get_ident())
-
-
-def run_by(runner: Any) -> Request | None:
-    """Return the request of this thread if it is ``runner`` that calls the application for it."""
-    thread = threading.get_ident()
-    at_work = _under_way.get(thread)
-    return _of_thread(thread) if at_work is not None and at_work[1] is runner else None
+def here() -> Request | None:
+    """Return the request that this thread works on, if there is something to say of it."""
+    return noted.get(threading.get_ident())  # Looked up at each call, for gevent puts its own in its place.
 
 
 def of(environ: Any) -> Request | None:
@@ -116,22 +95,50 @@ def of(environ: Any) -> Request | None:
 
     Where a view drives another request through a test client, that one belongs to none.
     """
-    if isinstance(environ, Mapping):
-        for thread, (_, runner) in list(_under_way.items()):
-            request = noted.get(thread)
-            if _is_same(environ, _environ_of(runner) if request is None else request.environ):
-                return _of_thread(thread)
+    if not isinstance(environ, Mapping):
+        return None
+    for request in list(noted.values()):
+        if _is_same(environ, request.environ):
+            return request
+    this = threading.get_ident()
+    found = _on_stack(sys._getframe(1), environ, this)
+    if found is None:  # Django may answer in another thread than the one that waits for it.
+        for thread, frame in sys._current_frames().items():
+            found = found or _on_stack(frame, environ, thread)
+    return found
+
+
+def _on_stack(top: FrameType, environ: Mapping[str, Any], thread: int) -> Request | None:
+    frame: FrameType | None = top
+    while frame is not None:
+        locate = _stations.get(frame.f_code)
+        located = locate and locate(frame.f_locals)
+        if located and _is_same(environ, _environ_of(located[1])):
+            return of_runner(*located, thread=thread)
+        frame = frame.f_back
     return None
 
 
-def _of_thread(thread: int) -> Request | None:
+def of_runner(
+    handler: Any, runner: Any, environ: dict[str, Any] | None = None, thread: int | None = None
+) -> Request:
+    """Return the request that ``runner`` calls the application for, with the connection of ``handler``.
+
+    ``environ`` is to be given where ``runner`` does not have it yet, or no more; ``thread`` where it is not
+    this one.
+    """
+    thread = threading.get_ident() if thread is None else thread
     request = noted.get(thread)
-    at_work = _under_way.get(thread)
-    if request is None and at_work is not None:
-        request = noted.setdefault(
-            thread, Request(*at_work)
-        )  # The thread of an async view may have been quicker.
+    if request is None or request.runner is not runner:
+        request = noted[thread] = Request(handler, runner, environ)
     return request
+
+
+def end() -> None:
+    """Say that the server is done with this thread's request, and let go of everything."""
+    request = noted.pop(threading.get_ident(), None)
+    if request is not None:
+        request.finish()
 
 
 def _environ_of(runner: Any) -> dict[str, Any]:
@@ -150,22 +157,22 @@ class Request:
 
     __slots__ = (
         *("_handler", "_meter", "_sent"),
-        *("environ", "error", "failed_at", "framework", "status_line"),
+        *("environ", "error", "failed_at", "framework", "runner", "status_line"),
     )
 
-    def __init__(self, handler: Any, runner: Any) -> None:
-        """Make it of what ``start`` was given."""
+    def __init__(self, handler: Any, runner: Any, environ: dict[str, Any] | None) -> None:
+        """Make it of what ``of_runner`` was given."""
         self._handler = handler
         self._meter: connections.BodyMeter | None = None
         self._sent = False
-        self.environ = _environ_of(runner)
+        self.runner = runner
+        self.environ = _environ_of(runner) if environ is None else environ
         self.error: BaseException | None = None
         self.status_line: object = None  # of the response, once it is known, such as "200 OK"
 
-    def begin(self, environ: dict[str, Any]) -> None:
-        """Say that the application is about to be called with ``environ``."""
-        self.environ = environ
-        self._meter = connections.meter_for(environ, self._handler)
+    def begin(self) -> None:
+        """Say that the application is about to be called."""
+        self._meter = connections.meter_for(self.environ, self._handler)
         if _begun:
             self._emit(Event.BEGUN)
 

@@ -38,6 +38,19 @@ class TestPrograms:
         assert server.exit_status() == 1
         assert f"GET http://127.0.0.1:{server.port}/view/: ValueError" in server.stderr
 
+    @pytest.mark.parametrize("kind", ["wsgiref", "werkzeug"])
+    def test_one_that_serves_while_it_handles_an_exception(self, serve, kind):
+        """
+        1. As a program does that falls back on its own server where another one can't be imported.
+        2. Healthy requests are no errors, and the first error is the view's.
+        """
+        server = serve(Mode(kind, "in-except", "bare", ("bare_site.py", "{port}", kind, "in-except")), **ON)
+        for _ in range(3):
+            assert server.get("/ok/").status == 200
+        server.get("/view/")
+        assert server.exit_status() == 1
+        assert "/view/: " in server.stderr
+
     def test_one_that_forks_is_refused(self, serve):
         server = serve(bare("forking"), wait=False, **ON)
         assert server.exit_status() == 2

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import selectors
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import FrameType, ModuleType
 from typing import Any
@@ -31,6 +31,8 @@ _NAMES = {
 # run_simple makes one server; a make_server that the program calls itself embeds one, and is left alone.
 _expects_server: ContextVar[bool] = ContextVar("devpatch_expects_server", default=False)
 tls_of_last_server: Any = None
+# The id of the exception that the program is handling while it serves, as in "except ImportError: app.run()".
+_around_server = id(None)
 
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -71,28 +73,52 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         tls_of_last_server = server.ssl_context
         _expects_server.set(False)
         serving.guard(server)
+        global _around_server
+        _around_server = id(_exception())
         if serving.is_guarded(server):
             # Of the server's own class of handlers, for a program may bring one.
             steps = _STEPS | (_PASSING_THROUGH if server.passthrough_errors else {})
+            _name_stations(server.RequestHandlerClass)
             ledger.surround_methods(server.RequestHandlerClass, steps)
     return server
 
 
 def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> Any:
+        if requests.noted:
+            requests.end()  # The one before it, of the same connection.
         environ = make_environ(handler)
-        if id(handler.server) in serving.guarded:
-            requests.start(handler, handler)
-            requests.begin(environ)
+        if requests.needs_begin(environ) and id(handler.server) in serving.guarded:
+            requests.of_runner(handler, handler, environ).begin()
         return environ
 
     return watched
 
 
+def _request_of(handler: Any) -> requests.Request | None:
+    """Return this thread's request; None if its server is not guarded, or its head could not be read."""
+    if serving.is_guarded(handler.server) and hasattr(handler, "environ"):
+        return requests.of_runner(handler, handler)
+    return None
+
+
+def _locate(variables: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    handler = variables["self"]
+    return (handler, handler) if serving.is_guarded(handler.server) else None
+
+
+def _name_stations(kind: type) -> None:
+    """Have the requests of this class of handlers found on the call stack."""
+    for base in kind.__mro__:
+        run_wsgi = vars(base).get("run_wsgi")
+        if inspect.isfunction(run_wsgi) and run_wsgi.__code__.co_varnames[:1] == ("self",):
+            requests.station(run_wsgi.__code__, _locate)
+
+
 def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, error: BaseException, environ: Any = None) -> Any:
         # Called for every connection error, also for one of the application's own.
-        request = requests.run_by(handler)
+        request = _request_of(handler)
         if request is not None:
             request.note(error)
         return connection_dropped(handler, error, environ)
@@ -109,11 +135,13 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
         try:
             finish(handler)
         finally:
-            if error is not None:  # SystemExit, and with passthrough_errors any.
-                request = requests.run_by(handler)
+            # SystemExit, and with passthrough_errors any.
+            if error is not None and id(error) != _around_server:
+                request = _request_of(handler)
                 if request is not None:
                     request.note(error)
-            requests.end()
+            if requests.noted:
+                requests.end()
             if ending.requested:
                 ending.leave_if_requested()
 
@@ -125,7 +153,7 @@ def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
         try:
             run_wsgi(handler)
         except Exception as error:
-            request = requests.run_by(handler)
+            request = _request_of(handler)
             if request is not None:  # Else the request line was malformed.
                 request.note(error)
             raise
@@ -149,15 +177,9 @@ def _make_selectors(module: ModuleType) -> ModuleType:
 
     def default_selector() -> Any:
         error = _exception()
-        request = requests.current() if requests.noted or error is not None else None
-        if request is not None:
-            if error is not None:
-                _report_failed_response(request, error)
-            else:
-                if request.error is not None:
-                    read_status(request)
-                request.sent()
-            if threads.bound is not None:
+        if requests.noted or (error is not None and id(error) != _around_server):
+            request = _tell_of_response(None if id(error) == _around_server else error)
+            if request is not None and threads.bound is not None:
                 return _Drain(request)
         return selector()
 
@@ -178,6 +200,22 @@ class _Drain(selectors.DefaultSelector):
         return ready
 
 
+def _tell_of_response(error: BaseException | None) -> requests.Request | None:
+    """Say that the response was written, or what keeps it from that; returns the request if it is watched."""
+    if error is None:
+        request = requests.here()
+        if request is not None:
+            if request.error is not None:
+                read_status(request)
+            request.sent()
+        return request
+    variables = _variables_of_run_wsgi()
+    request = None if variables is None else _request_of(variables["self"])
+    if request is not None:
+        _report_failed_response(request, error)
+    return request
+
+
 def _report_failed_response(request: requests.Request, error: BaseException) -> None:
     request.note(error)
     read_status(request)
@@ -192,11 +230,16 @@ def _report_failed_response(request: requests.Request, error: BaseException) -> 
 
 def read_status(request: requests.Request) -> None:
     """Note the status of the response to an error, which only a variable of ``run_wsgi`` holds."""
+    variables = _variables_of_run_wsgi()
+    if variables and request.error is not None:
+        request.status_line = variables.get("status_sent")
+
+
+def _variables_of_run_wsgi() -> Mapping[str, Any] | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "run_wsgi":
         frame = frame.f_back
-    if frame is not None and request.error is not None:
-        request.status_line = frame.f_locals.get("status_sent")
+    return None if frame is None else frame.f_locals
 
 
 # flask.cli and others bind these by name, so they are patched once the module has been executed.

@@ -9,8 +9,8 @@ that comes along, which covers whatever that overrides (Django's does).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
 from .. import requests, serving, threads
@@ -29,7 +29,6 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             return
         if type(handler) not in ledger.surrounded:
             ledger.surround_methods(type(handler), _STEPS)
-        requests.start(connection_handler, handler)
         try:
             run(handler, _watched(application))
         except BaseException as error:
@@ -37,12 +36,18 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             if requests.noted:
-                _note_status(handler, getattr(handler, "status", None))  # The response was cut short.
-            requests.end()
+                _note_status(getattr(handler, "status", None))  # The response was cut short.
+                requests.end()
             if ending.requested:
                 ending.leave_if_requested()
 
     return watched
+
+
+def _locate(variables: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    handler, connection_handler = variables["handler"], variables.get("connection_handler")
+    guarded = connection_handler is not None and serving.is_guarded(connection_handler.server)
+    return (connection_handler, handler) if guarded else None
 
 
 def _make_connection_handler(handler: Any) -> Any:
@@ -52,6 +57,10 @@ def _make_connection_handler(handler: Any) -> Any:
         return None
     return SimpleNamespace(server=at_hand[0], connection=at_hand[1], rfile=getattr(handler, "stdin", None))
 
+
+# Where a request is found on the call stack.
+_code = next(part for part in _watch_run.__code__.co_consts if isinstance(part, CodeType))
+requests.station(_code, _locate)
 
 # The application that was called last, and what is called in its place.
 _last: tuple[Any, Any] = (None, None)
@@ -65,7 +74,8 @@ def _watched(application: Callable[..., Any]) -> Callable[..., Any]:
     if known is not application:
 
         def instead(environ: dict[str, Any], start_response: Any) -> Any:
-            requests.begin(environ)
+            if requests.needs_begin(environ) and (request := requests.of(environ)) is not None:
+                request.begin()
             try:
                 return application(environ, start_response)
             except BaseException as error:
@@ -78,14 +88,25 @@ def _watched(application: Callable[..., Any]) -> Callable[..., Any]:
     return instead  # type: ignore[no-any-return]
 
 
-def _note(handler: Any, error: BaseException) -> None:
-    request = requests.run_by(handler)
+def _note(handler: Any, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+    request = _request_of(handler, environ)
     if request is not None:
         request.note(error)
 
 
-def _note_status(handler: Any, status: object) -> None:
-    request = requests.run_by(handler)
+def _request_of(handler: Any, environ: dict[str, Any] | None = None) -> requests.Request | None:
+    """Return the request that this thread's ``handler`` runs the application for; None if it is not guarded."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _code and frame.f_locals["handler"] is handler:
+            located = _locate(frame.f_locals)
+            return located and requests.of_runner(*located, environ)
+        frame = frame.f_back
+    return None
+
+
+def _note_status(status: object) -> None:
+    request = requests.here()
     if request is not None and request.error is not None and request.status_line is None:
         request.status_line = status
 
@@ -105,7 +126,7 @@ def _watch_handle_error(handle_error: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         # It prints the traceback.
         error = sys.exc_info()[1]
-        if error is not None and requests.run_by(handler) is not None:
+        if error is not None and _request_of(handler) is not None:
             requests.without_our_frames(error)
         handle_error(handler)
 
@@ -118,24 +139,21 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         # application's close() may raise: an error like any other.
         status, environ = handler.status, handler.environ  # which close() forgets
         if requests.noted:
-            _sent(handler, status)
+            _sent(status)
         try:
             close(handler)
         except BaseException as error:
-            request = requests.run_by(handler)
-            if request is not None:
-                request.environ = environ
-                request.note(error)
-                request.status_line = request.status_line or status
+            _note(handler, error, environ)
+            _note_status(status)
             raise
 
     return watched
 
 
-def _sent(handler: Any, status: object) -> None:
-    request = requests.run_by(handler)
+def _sent(status: object) -> None:
+    request = requests.here()
     if request is not None:
-        _note_status(handler, status)
+        _note_status(status)
         request.sent()
         if threads.bound is not None and request.waits_for_body():
             request.only_waits()

@@ -213,4 +213,10 @@ def serve_with_wsgiref(port, modes):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    if "in-except" in sys.argv:
+        try:
+            raise ImportError("of something optional")
+        except ImportError:
+            main(int(sys.argv[1]), *sys.argv[2:])
+    else:
+        main(int(sys.argv[1]), *sys.argv[2:])
