@@ -95,8 +95,11 @@ def report_exit(error: SystemExit) -> None:
     """Report that the code of this worker called ``sys.exit``, and show where, which the interpreter does not."""
     if worker.failed(error):
         write("".join(traceback.format_exception(error)))
-        if not isinstance(error.code, int | None):
-            error.code = int(ExitStatus.FAILED)  # As its text means, which the interpreter would print again.
+        is_told = not isinstance(error.code, int | None)
+    else:  # Django imports the URLconf in two threads, so the other one may have told of the same exit.
+        is_told = worker.told_of(error)
+    if is_told:
+        error.code = int(ExitStatus.FAILED)  # As its text means, which the interpreter would print again.
 
 
 def _raised_in(error: BaseException, module: ModuleType) -> bool:

@@ -49,6 +49,7 @@ class _Self:
         self.bell = socket.socket(fileno=facts["bell"])
         self.verdict: Report | None = None  # why it ends; the first one counts
         self.lock = threading.Lock()
+        self.last_words: set[str] = set()  # of the sys.exit that ends it
 
 
 _self: _Self | None = None
@@ -158,6 +159,8 @@ def failed(error: BaseException) -> bool:
         return False
     from . import failures
 
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        _self.last_words.add(error.code)
     try:
         details = failures.describe(error)
     except Exception:
@@ -168,6 +171,11 @@ def failed(error: BaseException) -> bool:
 
         loads.tell(error)
     return is_first
+
+
+def told_of(error: SystemExit) -> bool:
+    """Whether this worker has reported an exit with the same text: two of its threads may run the same code."""
+    return _self is not None and isinstance(error.code, str) and error.code in _self.last_words
 
 
 def is_relieved() -> bool:
