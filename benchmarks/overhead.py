@@ -146,9 +146,11 @@ def measure_pair(
     python: Path, framework: Framework, switch: str, folder: Path, options: argparse.Namespace
 ) -> Pair:
     """Start both servers, in random order, and ask them block by block: A B, B A, A B, and so forth."""
+    # The same for both: how names lie in dictionaries is a chance that the switch has no part in.
+    seed = {"PYTHONHASHSEED": str(random.randrange(1, 2**32))}
     with (
-        Server(python, framework, folder, {}) as off,
-        Server(python, framework, folder, {} if options.control else SWITCHES[switch]) as on,
+        Server(python, framework, folder, seed) as off,
+        Server(python, framework, folder, {**seed, **({} if options.control else SWITCHES[switch])}) as on,
     ):
         order = random.sample((on, off), k=2)
         for server in order:
