@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -55,8 +55,9 @@ frameworks: list[str] = []
 # By their threads, the requests under way that there is something to say of. Who is called for each request
 # looks first whether there are any.
 noted: dict[int, Request] = {}
-# By the code of functions that handle a request: what tells its handler and its runner from their variables.
-_stations: dict[CodeType, Station] = {}
+# By the id of the code of functions that handle a request: that code, for its id is to stay its own, and what
+# tells the handler and the runner from the function's variables. The hash of code is made anew at each lookup.
+_stations: dict[int, tuple[CodeType, Station]] = {}
 
 
 def listen(event: Event, listener: Listener) -> Callable[[], None]:
@@ -77,7 +78,7 @@ def station(code: CodeType, locate: Station) -> None:
     request's connection and the object that has the WSGI environ and calls the application, which may be
     the same; None where the server is not guarded.
     """
-    _stations[code] = locate
+    _stations[id(code)] = code, locate
 
 
 def needs_begin(environ: Mapping[str, Any]) -> bool:
@@ -97,22 +98,34 @@ def of(environ: Any) -> Request | None:
     """
     if not isinstance(environ, Mapping):
         return None
-    for request in list(noted.values()):
-        if _is_same(environ, request.environ):
-            return request
     this = threading.get_ident()
-    found = _on_stack(sys._getframe(1), environ, this)
+    found = _noted_for(environ, [this]) or _on_stack(sys._getframe(1), environ, this)
     if found is None:  # Django may answer in another thread than the one that waits for it.
-        for thread, frame in sys._current_frames().items():
-            found = found or _on_stack(frame, environ, thread)
+        found = _noted_for(environ, [*noted]) or _on_any_stack(environ)
     return found
+
+
+def _noted_for(environ: Mapping[str, Any], threads: Iterable[int]) -> Request | None:
+    for thread in threads:
+        request = noted.get(thread)
+        if request is not None and _is_same(environ, request.environ):
+            return request
+    return None
+
+
+def _on_any_stack(environ: Mapping[str, Any]) -> Request | None:
+    for thread, frame in sys._current_frames().items():
+        found = _on_stack(frame, environ, thread)
+        if found is not None:
+            return found
+    return None
 
 
 def _on_stack(top: FrameType, environ: Mapping[str, Any], thread: int) -> Request | None:
     frame: FrameType | None = top
     while frame is not None:
-        locate = _stations.get(frame.f_code)
-        located = locate and locate(frame.f_locals)
+        known = _stations.get(id(frame.f_code))
+        located = known and known[1](frame.f_locals)
         if located and _is_same(environ, _environ_of(located[1])):
             return of_runner(*located, thread=thread)
         frame = frame.f_back

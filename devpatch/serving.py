@@ -245,9 +245,8 @@ def loading(main: Callable[..., Any]) -> Callable[..., None]:
         try:
             main(*args, **kwargs)
         except BaseException as error:
-            if not worker.failed(error):
+            if not worker.failed(error, partial(_show_as_thread_does, error)):
                 raise  # It ends on purpose.
-            _show_as_thread_does(error)
             end_broken_worker()
 
     return load

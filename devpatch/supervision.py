@@ -93,8 +93,7 @@ def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **k
 
 def report_exit(error: SystemExit) -> None:
     """Report that the code of this worker called ``sys.exit``, and show where, which the interpreter does not."""
-    if worker.failed(error):
-        write("".join(traceback.format_exception(error)))
+    if worker.failed(error, lambda: write("".join(traceback.format_exception(error)))):
         is_told = not isinstance(error.code, int | None)
     else:  # Django imports the URLconf in two threads, so the other one may have told of the same exit.
         is_told = worker.told_of(error)

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,7 @@ REPORTS, STDERR, FAULT = "reports", "stderr", "fault"
 RELIEVED = "relieved"  # the supervisor's own word: there when it ends the worker to start the next one
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes of stderr kept at least
+_LONGEST_TELLING = 10.0  # seconds; DEVPATCH_ON_ERROR's function is the program's, and may never return
 
 
 class Report(enum.Enum):
@@ -49,6 +51,7 @@ class _Self:
         self.bell = socket.socket(fileno=facts["bell"])
         self.verdict: Report | None = None  # why it ends; the first one counts
         self.lock = threading.Lock()
+        self.telling = threading.RLock()  # held by the thread that tells of a failed load
         self.last_words: set[str] = set()  # of the sys.exit that ends it
 
 
@@ -153,24 +156,42 @@ def serves() -> None:
         report(Report.SERVING, modules=sorted(failures.own_modules()), wrapt=preloading.found())
 
 
-def failed(error: BaseException) -> bool:
-    """Report that ``error`` kept the code from being loaded; False as for ``report``."""
-    if _self is None or _self.verdict is not None:
+def failed(error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
+    """Report that ``error`` kept the code from being loaded, then ``show`` it; False as for ``report``.
+
+    Django imports the URLconf in two threads. Who comes second may end the process at once, so it waits
+    until the first one has told all.
+    """
+    if _self is None:
+        return False
+    is_mine = _self.telling.acquire(timeout=_LONGEST_TELLING)
+    try:
+        return _tell(_self, error, show)
+    finally:
+        if is_mine:
+            _self.telling.release()
+
+
+def _tell(me: _Self, error: BaseException, show: Callable[[], object]) -> bool:
+    if me.verdict is not None:
         return False
     from . import failures
 
-    if isinstance(error, SystemExit) and isinstance(error.code, str):
-        _self.last_words.add(error.code)
     try:
         details = failures.describe(error)
     except Exception:
         return False  # The supervisor will tell what it knows without it.
-    is_first = report(Report.FAILED, **details)
-    if is_first:
+    if not report(Report.FAILED, **details):
+        return False
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        me.last_words.add(error.code)
+    try:
+        show()
+    finally:
         from . import loads
 
         loads.tell(error)
-    return is_first
+    return True
 
 
 def told_of(error: SystemExit) -> bool:

@@ -237,6 +237,22 @@ class TestRefusals:
         assert (result.returncode, result.stdout, result.stderr) == (0, "fine\n", "")
 
 
+MAIN_THREAD_COMES_SECOND = """
+import threading
+import django.urls
+telling = threading.Event()
+def report(event):
+    from receivers import slow
+    telling.set()
+    slow(event)
+def get_resolver(*args, get=django.urls.get_resolver):
+    if threading.current_thread() is threading.main_thread():
+        telling.wait(10)
+    return get(*args)
+django.urls.get_resolver = get_resolver
+"""
+
+
 @RELOADS
 class TestLoads:
     def test_a_failed_load_is_told(self, serve_copy, mode, tmp_path):
@@ -280,6 +296,23 @@ class TestLoads:
         until_version(server, 1)
         server.get("/view/")
         wait_for(lambda: reports.lines()[-1]["kind"] == "request", "the line of the request")
+        end_with_ctrl_c(server)
+
+    @pytest.mark.modes(choose=lambda mode: mode.id == "runserver-reload")
+    def test_the_end_of_a_second_thread_waits_for_the_first_ones_report(self, serve_copy, mode, tmp_path):
+        """Django's reloader imports the URLconf too, in the main thread, which ends the worker at sys.exit."""
+        reports = Reports(tmp_path, "site_under_test.settings:report")
+        server, source = serve_copy(mode, wait=False, DEVPATCH_FAILSAFE="1", **reports.variables)
+        server.kill()
+        settings = server.directory / "site_under_test/settings.py"
+        settings.write_text(settings.read_text() + MAIN_THREAD_COMES_SECOND)
+        save(source, f"import sys; sys.exit('enough of' + ' it')\n{source.read_text()}")
+        server.start()
+        wait_for(lambda: waits(server), lambda: server.stderr)
+        until_broken(server, "enough of it")
+        _lines, (event,) = reports.wait(1, 1)
+        assert event["exception"] == "SystemExit: enough of it"
+        assert server.stderr.count("enough of it") == 1, server.stderr
         end_with_ctrl_c(server)
 
     @pytest.mark.long

@@ -17,8 +17,8 @@ from ..patching import Capability, Wrap
 
 def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: Any, kwargs: Any) -> Any:
     error = args[0] if args else kwargs.get("exc")
-    if isinstance(error, BaseException) and worker.failed(error):
-        write("".join(traceback.format_exception(error)))
+    if isinstance(error, BaseException):
+        worker.failed(error, lambda: write("".join(traceback.format_exception(error))))
     return wrapped(*args, **kwargs)
 
 

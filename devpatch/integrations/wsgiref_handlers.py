@@ -23,6 +23,8 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             connection_handler = handler.request_handler
         except AttributeError:
+            connection_handler = None
+        if connection_handler is None:
             connection_handler = _make_connection_handler(handler)
         if connection_handler is None or id(connection_handler.server) not in serving.guarded:
             run(handler, application)
@@ -137,7 +139,7 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         # Called when all was written. Django's then reads what is left of the request, and an
         # application's close() may raise: an error like any other.
-        status, environ = handler.status, handler.environ  # which close() forgets
+        status, environ = handler.status, getattr(handler, "environ", None)  # which close() forgets
         if requests.noted:
             _sent(status)
         try:
