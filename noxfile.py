@@ -11,7 +11,7 @@ nox.options.sessions = ["lint", "full", "short", "oldest_wrapt", "watchdog"]
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
 # Most of a test is waiting: for a server to start, or for it to end.
-WORKERS = str(2 * (os.cpu_count() or 2))
+WORKERS = str(3 * (os.cpu_count() or 2))
 
 # Without watchdog, which has a session of its own: Werkzeug before 3.1 takes its word that a file was read
 # for a change, and it loses changes where an interpreter's folder holds more than the kernel's queue of events.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    # A shell that runs the tests in the background has it ignored, and the servers would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "modes(choose=...): run over the modes of the table that choose(mode) accepts"
     )

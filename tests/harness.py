@@ -15,6 +15,7 @@ from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
 PATIENCE = 40.0  # seconds to wait for a condition; generous, for machines are busy
+ASKING = 0.1  # seconds between requests that wait for an answer: each one is work for the server
 # Half of a request's body, and more than a server's buffer takes along with the headers: a part stays in the socket.
 HALF = b"x" * 20_000
 HALF_SENT = f"Content-Length: {2 * len(HALF)}"
@@ -32,13 +33,14 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition, what, patience=PATIENCE):
+def wait_for(condition, what, patience=PATIENCE, every=0.02):
+    """Return what ``condition`` gives once it is true; it is called ``every`` so many seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         result = condition()
         if result:
             return result
-        time.sleep(0.02)
+        time.sleep(every)
     raise AssertionError(f"waited {patience} s in vain for {what() if callable(what) else what}")
 
 
@@ -93,7 +95,7 @@ class DevServer:
             except OSError:
                 return False
 
-        wait_for(answers, f"an answer; stderr so far:\n{self.stderr}")
+        wait_for(answers, lambda: f"an answer; stderr so far:\n{self.stderr}", every=ASKING)
         return self
 
     def until_listening(self) -> None:
@@ -104,7 +106,7 @@ class DevServer:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_for(listens, "a listening socket")
+        wait_for(listens, "a listening socket", every=ASKING)
 
     @property
     def stderr(self) -> str:

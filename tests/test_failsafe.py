@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from breakages import BREAKAGES, FILES, mended, save
-from harness import wait_for
+from harness import ASKING, wait_for
 from servers import MODES
 
 RELOADING = [mode for mode in MODES if "reload" in mode.marks and "nothreading" not in mode.mode]
@@ -33,7 +33,7 @@ def until_broken(server, says=""):
         assert response.status in (200, 500), f"{response}\n{server.stderr}"
         return response.status == 500 and says.encode() in response.body
 
-    wait_for(is_broken, lambda: f"the answer {says!r}; stderr so far:\n{server.stderr}")
+    wait_for(is_broken, lambda: f"the answer {says!r}; stderr so far:\n{server.stderr}", every=ASKING)
     wait_for(lambda: waits(server), "the line that says what it waits for")
 
 
@@ -48,7 +48,7 @@ def until_version(server, version):
         assert response.status in (200, 500), f"{response}\n{server.stderr}"
         return response.status == 200 and response.body == str(version).encode()
 
-    wait_for(is_there, lambda: f"version {version}; stderr so far:\n{server.stderr}")
+    wait_for(is_there, lambda: f"version {version}; stderr so far:\n{server.stderr}", every=ASKING)
 
 
 def is_told_once(text, output) -> bool:
