@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from harness import DevServer, clean_environment, free_port
 from installing import Toolbox
-from servers import MODES, Mode
+from servers import MODES, Mode, chosen
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--short", action="store_true", help="one mode per server: the pass for further interpreters"
+    )
+    parser.addoption(
+        "--all", action="store_true", help="every variation: each mode, each breakage of each file"
     )
 
 
@@ -65,18 +68,21 @@ def pytest_generate_tests(metafunc):
         return
     marker = metafunc.definition.get_closest_marker("modes")
     modes = [mode for mode in MODES if marker is None or marker.kwargs["choose"](mode)]
-    if metafunc.config.getoption("--short"):
-        modes = list({mode.server: mode for mode in reversed(modes)}.values())
+    is_contract = metafunc.definition.get_closest_marker("contract") is not None
+    modes = chosen(modes, metafunc.config, variations=is_contract)
     metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
 
 
 def pytest_collection_modifyitems(config, items):
+    left_out = ()
     if config.getoption("--short"):
-        left_out = [
-            item for item in items if item.get_closest_marker("long") or item.get_closest_marker("packaging")
-        ]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+        left_out = ("long", "packaging", "variation")
+    elif not config.getoption("--all"):
+        left_out = ("variation",)
+    deselected = [item for item in items if any(map(item.get_closest_marker, left_out))]
+    items[:] = [item for item in items if item not in deselected]
+    config.hook.pytest_deselected(items=deselected)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_configure(config):

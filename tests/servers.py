@@ -18,7 +18,8 @@ class Mode:
     site: str
     arguments: tuple[str, ...]
     environ: dict[str, str] = field(default_factory=dict, hash=False)
-    marks: frozenset[str] = frozenset()  # reload, threaded, debugger
+    # reload, threaded, debugger; variation: of another mode of its server, for the contract and for --all
+    marks: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -60,8 +61,8 @@ MODES = [
 if _has("django"):
     MODES += [
         _row("runserver", "reload", "django", _RUNSERVER, "reload threaded"),
-        _row("runserver", "noreload", "django", _RUNSERVER + " --noreload", "threaded"),
-        _row("runserver", "nothreading", "django", _RUNSERVER + " --nothreading", "reload"),
+        _row("runserver", "noreload", "django", _RUNSERVER + " --noreload", "threaded variation"),
+        _row("runserver", "nothreading", "django", _RUNSERVER + " --nothreading", "reload variation"),
         _row("runserver", "nothreading noreload", "django", _RUNSERVER + " --nothreading --noreload"),
         _row(
             "testserver", "", "django", "manage.py testserver nothing --addrport 127.0.0.1:{port} --noinput"
@@ -69,7 +70,7 @@ if _has("django"):
     ]
 if _has("werkzeug"):
     MODES += [
-        _row("run_simple", "", "bare", "bare_site.py {port} werkzeug"),
+        _row("run_simple", "", "bare", "bare_site.py {port} werkzeug", "variation"),
         _row("run_simple", "threads", "bare", "bare_site.py {port} werkzeug threaded", "threaded"),
         _row(
             "run_simple", "reload", "bare", "bare_site.py {port} werkzeug reload threaded", "reload threaded"
@@ -79,12 +80,12 @@ if _has("werkzeug"):
             "reload debugger",
             "bare",
             "bare_site.py {port} werkzeug reload threaded debugger",
-            "reload threaded debugger",
+            "reload threaded debugger variation",
         ),
     ]
 if _has("flask"):
     MODES += [
-        _row("app.run", "", "flask", "flask_site.py {port}", "threaded"),
+        _row("app.run", "", "flask", "flask_site.py {port}", "threaded variation"),
         _row("app.run", "debug", "flask", "flask_site.py {port} debug", "reload threaded debugger"),
         _row("flask run", "", "flask", "-m flask run -p {port}", "threaded", **_FLASK),
         _row(
@@ -107,3 +108,16 @@ if _has("django", "werkzeug", "django_extensions"):
         ),
     ]
 BY_ID = {mode.id: mode for mode in MODES}
+
+
+def chosen(modes, config, *, variations):
+    """Return those of ``modes`` that a pass of the tests takes: one per server in the short one.
+
+    Elsewhere variations count only if wanted, with --all, or where their server has no other mode in ``modes``.
+    """
+    if config.getoption("--short"):
+        return list({mode.server: mode for mode in reversed(modes)}.values())
+    if variations or config.getoption("--all"):
+        return list(modes)
+    plain = {mode.server for mode in modes if "variation" not in mode.marks}
+    return [mode for mode in modes if "variation" not in mode.marks or mode.server not in plain]

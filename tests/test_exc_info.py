@@ -253,6 +253,7 @@ class TestInProcess:
         )
         assert self.run(framework, script) == "boom\n"
 
+    @pytest.mark.long
     def test_nothing_is_kept_of_10000_failing_requests(self, framework):
         """Counted are the views' local variables that are alive, and all objects."""
         script = (

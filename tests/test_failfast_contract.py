@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from servers import MODES
+from servers import MODES, chosen
 
 ALL = frozenset({"bare", "django", "flask"})
 
@@ -63,19 +63,14 @@ KINDS = [
     Kind("/exit-3/", "sys.exit(3)", ALL, 1),
     Kind("/exit-text/", "sys.exit('text for the operator')", ALL, 1),
 ]
-CASES = [(mode, kind) for mode in MODES for kind in KINDS if mode.site in kind.sites]
 
 
 def pytest_generate_tests(metafunc):
     if "kind" in metafunc.fixturenames:
-        cases = CASES
-        if metafunc.config.getoption("--short"):
-            last = {mode.server: mode for mode in reversed(MODES)}
-            cases = [
-                (m, k)
-                for m, k in CASES
-                if last[m.server] is m and k.id in ("view", "async", "stream", "404", "exit-7")
-            ]
+        is_short = metafunc.config.getoption("--short")
+        modes = chosen(MODES, metafunc.config, variations=True)
+        kinds = [kind for kind in KINDS if not is_short or kind.id in ("view", "async", "stream", "exit-7")]
+        cases = [(mode, kind) for mode in modes for kind in kinds if mode.site in kind.sites]
         metafunc.parametrize("mode,kind", cases, ids=lambda value: value.id)
 
 
@@ -110,6 +105,7 @@ class TestErrors:
             assert "\ntext for the operator\n" in stderr
         assert took < 5, f"took {took:.1f} s, of 2 allowed"
 
+    @pytest.mark.long
     def test_the_exit_code_is_the_switchs(self, serve, mode):
         server = serve(mode, DEVPATCH_FAILFAST="1", DEVPATCH_FAILFAST_EXIT_CODE="42")
         assert server.get("/view/").status == 500

@@ -33,6 +33,7 @@ def ends_soon(server, since, status=1):
 
 
 class TestOtherClients:
+    @pytest.mark.long
     @pytest.mark.modes(choose=threaded)
     def test_an_idle_kept_connection_holds_nothing(self, serve, mode):
         server = serve(mode, **ON)
@@ -61,6 +62,7 @@ class TestOtherClients:
         assert mark.read_text() == "atexit ran"
         assert server.stderr.count("the server stops") == 1
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=threaded)
     def test_a_client_that_keeps_the_failing_connection(self, serve, mode):
         server = serve(mode, **ON)
@@ -69,6 +71,7 @@ class TestOtherClients:
             ends_soon(server, time.monotonic())
         assert response.status == 500
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=threaded)
     def test_several_errors_at_once_are_one(self, serve, mode):
         server = serve(mode, **ON)
@@ -162,6 +165,7 @@ def normal(page: bytes) -> list[bytes]:
     return [line.strip() for line in text.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 class TestByteForByte:
     KINDS = (

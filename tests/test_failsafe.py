@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 from breakages import BREAKAGES, FILES, mended, save
 from harness import ASKING, wait_for
-from servers import MODES
+from servers import MODES, chosen
 
 RELOADING = [mode for mode in MODES if "reload" in mode.marks and "nothreading" not in mode.mode]
 ON = {"DEVPATCH_FAILSAFE": "1", "SITE_APPS": "shop"}
-CASES = [(mode, file) for mode in RELOADING for file in FILES[mode.site]]
 
 
 def pytest_generate_tests(metafunc):
     if "file" in metafunc.fixturenames:
-        cases = CASES
-        if metafunc.config.getoption("--short"):
-            cases = list({mode.server: (mode, file) for mode, file in reversed(CASES)}.values())
+        config = metafunc.config
+        cases = [
+            (mode, file) for mode in chosen(RELOADING, config, variations=False) for file in FILES[mode.site]
+        ]
+        if config.getoption("--short"):
+            cases = list({mode.server: (mode, file) for mode, file in reversed(cases)}.values())
         metafunc.parametrize("mode,file", cases, ids=lambda value: getattr(value, "id", value))
 
 
@@ -68,17 +70,25 @@ def end_with_ctrl_c(server):
         server.connect()
 
 
+def breakages_of(file, mode, config):
+    """Each server meets each breakage in some file of its site; with --all, in each of them."""
+    files = FILES[mode.site]
+    parts = 1 if config.getoption("--all") else min(3, len(files))
+    return BREAKAGES[files.index(file) % parts :: parts]
+
+
+@pytest.mark.slow
 class TestBreakages:
-    def test_it_survives_answers_and_recovers(self, serve_copy, mode, file):
+    def test_it_survives_answers_and_recovers(self, serve_copy, mode, file, pytestconfig):
         """
-        1. Break a file in every way, one after the other, in one session.
+        1. Break a file in several ways, one after the other, in one session.
         2. Each time the same address answers with the error, and the terminal has it once.
         3. Each time the mended file's code is served next; then Ctrl-C ends it all.
         """
         server, _source = serve_copy(mode, **ON)
         path = server.directory / file
         whole = path.read_text()
-        for version, breakage in enumerate(BREAKAGES, start=1):
+        for version, breakage in enumerate(breakages_of(file, mode, pytestconfig), start=1):
             said = len(server.stderr)
             save(path, breakage.make(whole))
             until_broken(server, breakage.says)

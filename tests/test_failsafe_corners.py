@@ -53,6 +53,7 @@ def flask_project(tmp_path):
         server.kill()
 
 
+@pytest.mark.long
 @ONE_EACH
 class TestMendsInPlace:
     """As editors do that write into the file that is there: it is the same one, and longer than before."""
@@ -158,6 +159,7 @@ def test_a_thread_does_not_hold_a_reload_for_ever(flask_project):
     assert "the worker does not end by itself to reload, so it is ended" in server.stderr
 
 
+@pytest.mark.long
 def test_developers_warnings_tell_of_nothing_of_ours(flask_project):
     server, write = flask_project(python=("-X", "dev"))
     for version in (1, 2):

@@ -27,6 +27,7 @@ EDITED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @RELOADS
 class TestEdits:
@@ -111,6 +112,7 @@ class Terminal:
         return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
 
 
+@pytest.mark.long
 @pytest.mark.modes(choose=lambda mode: mode.id in ("runserver-reload", "run_simple-reload"))
 class TestTerminal:
     def start(self, mode, project, **variables):

@@ -104,6 +104,7 @@ def until_text(page, text):
     wait_for(lambda: text in page.inner_text("body"), lambda: f"{text!r} in {page.inner_text('body')}")
 
 
+@pytest.mark.long
 class TestBrowser:
     def test_it_tells_what_failed_and_comes_back_by_itself(self, broken, browser):
         """
@@ -307,6 +308,7 @@ class TestAnswers:
             assert b"text/event-stream" not in receive(connection)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_it_stays_up_whatever_comes(broken):
     """

@@ -68,6 +68,7 @@ def test_what_a_worker_needs_in_any_case_is_imported_before_its_turn(project):
     assert project.reload() == "True none"
 
 
+@pytest.mark.long
 def test_a_file_named_like_a_module_of_the_standard_library_is_still_the_users(project):
     (project.folder / "csv.py").write_text("mine = 'mine'\n")
     project.imports = "import csv; value = getattr(csv, 'mine', 'the library')"
@@ -75,6 +76,7 @@ def test_a_file_named_like_a_module_of_the_standard_library_is_still_the_users(p
     assert project.reload() == "False mine"
 
 
+@pytest.mark.long
 def test_nothing_is_imported_before_gevent(project):
     # Stands for the package: only that the application imports it matters.
     (project.folder / "gevent.py").touch()
@@ -83,6 +85,7 @@ def test_nothing_is_imported_before_gevent(project):
     assert project.reload() == "False patched"
 
 
+@pytest.mark.long
 def test_a_wrapt_of_the_projects_own_is_not_mistaken(project):
     """From the second reload on, for it is where the worker before found it that counts."""
     import wrapt
@@ -95,6 +98,7 @@ def test_a_wrapt_of_the_projects_own_is_not_mistaken(project):
     assert project.reload() == f"False {vendor / 'wrapt' / '__init__.py'}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda name: name.name)
 def test_an_end_in_the_middle_of_a_reload_leaves_nothing(project, name):
     """The worker drains for a request in flight, the next one waits: both go, without a word."""

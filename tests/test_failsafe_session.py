@@ -31,6 +31,7 @@ def break_it(server, source):
 
 @RELOADS
 class TestNotHeld:
+    @pytest.mark.slow
     @pytest.mark.long
     def test_signals_end_it_with_the_servers_status(self, serve_copy, mode):
         """Serving or waiting, with Ctrl-C or SIGTERM to the process that was started: as without the switch."""
@@ -55,6 +56,7 @@ class TestNotHeld:
                 if whole is not None:
                     source.write_text(whole)
 
+    @pytest.mark.long
     def test_a_port_in_use_ends_it_as_without_the_switch(self, serve, mode):
         ends = []
         for variables in ({}, ON):
@@ -71,6 +73,7 @@ class TestNotHeld:
         assert ends[0] == ends[1]
         assert ends[0][0] != 0
 
+    @pytest.mark.long
     def test_a_failfast_exit_ends_it_and_a_failed_load_does_not(self, serve_copy, mode):
         server, source = serve_copy(mode, DEVPATCH_FAILFAST="1", DEVPATCH_FAILFAST_EXIT_CODE="42", **ON)
         whole = break_it(server, source)
@@ -106,6 +109,7 @@ class TestWorkers:
         assert f"{source.name} changed, starting again" in server.stderr
         end_with_ctrl_c(server)
 
+    @pytest.mark.slow
     def test_each_start_needs_a_change(self, serve_copy, mode):
         """A worker that dies at once is not started again and again, also where it writes into the project."""
         server, source = serve_copy(mode, **ON)
@@ -122,6 +126,7 @@ class TestWorkers:
         assert server.stderr.count("starting again") == starts + 1
         end_with_ctrl_c(server)
 
+    @pytest.mark.slow
     def test_the_same_edits_again_and_again(self, serve_copy, mode):
         """As quick as they come: a file is broken at the moment when a worker has begun to serve."""
         server, source = serve_copy(mode, **ON)
@@ -180,7 +185,7 @@ class TestWorkers:
 class TestConnections:
     RELOADS = 20
 
-    @pytest.mark.long
+    @pytest.mark.slow
     def test_none_is_refused_over_reloads(self, serve_copy, mode):
         """
         1. A new client each 20 ms, for as long as it takes to reload 20 times, healthy and broken in turn.
@@ -257,6 +262,7 @@ class TestWithoutReloader:
 
 @pytest.mark.skipif("runserver-reload" not in BY_ID, reason="no Django")
 class TestDjango:
+    @pytest.mark.long
     def test_the_reloaders_signals_are_sent(self, serve_copy, tmp_path):
         server, source = serve_copy(BY_ID["runserver-reload"], **ON)
         receivers = (
@@ -275,6 +281,7 @@ class TestDjango:
         until_version(server, 1)
         end_with_ctrl_c(server)
 
+    @pytest.mark.long
     def test_a_changed_address_is_followed(self, serve_copy):
         server, _source = serve_copy(BY_ID["runserver-reload"], **ON)
         manage = server.directory / "manage.py"
@@ -296,6 +303,7 @@ def _listens(port):
 
 @pytest.mark.skipif("run_simple-reload" not in BY_ID, reason="no Werkzeug")
 class TestWerkzeug:
+    @pytest.mark.long
     def test_extra_files_and_patterns(self, serve_copy, tmp_path):
         """extra_files start a worker too, in either state; what exclude_patterns name does not."""
         extra = tmp_path / "elsewhere.ini"
@@ -317,11 +325,13 @@ class TestWerkzeug:
         until_version(server, 1)
         end_with_ctrl_c(server)
 
+    @pytest.mark.long
     def test_it_answers_over_tls_while_broken(self, serve_copy):
         pytest.importorskip("cryptography")
         mode = BY_ID["run_simple-reload"]
         over_tls(*serve_copy(mode, wait=False, **ON, SITE_RUN_OPTIONS="dict(ssl_context='adhoc')"))
 
+    @pytest.mark.long
     @pytest.mark.skipif("runserver_plus-reload" not in BY_ID, reason="no django-extensions")
     def test_a_certificate_file_of_runserver_plus(self, serve_copy, tmp_path):
         pytest.importorskip("OpenSSL")  # django-extensions wants it, and makes the files with it.

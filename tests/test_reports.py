@@ -87,6 +87,7 @@ class TestRequests:
         assert len(said) == 2, said
         server.kill()
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
     def test_both_are_done_before_a_fail_fast_exit(self, serve, mode, tmp_path):
         reports = Reports(tmp_path, "receivers:slow")
@@ -96,6 +97,7 @@ class TestRequests:
         reports.wait(1, 1)
         assert server.stderr.rstrip().endswith("the server stops with exit status 1")
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
     def test_a_receiver_that_hangs_does_not_hold_the_exit(self, serve, mode, tmp_path):
         reports = Reports(tmp_path, "receivers:hanging")
@@ -135,6 +137,7 @@ class TestRequests:
         server = serve(mode, wait=False, DEVPATCH_ERROR_LOG=str(tmp_path / "pipe"))
         refused(server, "can't be written (No such device or address)")
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER)
     def test_what_a_receiver_raises_is_told_once(self, serve, mode, tmp_path):
         names = "receivers:leaving,receivers:raising,receivers:Receiver.method"
@@ -197,6 +200,7 @@ class TestRequests:
 
 
 class TestRefusals:
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER or "reload" in mode.marks)
     def test_a_callable_that_is_not_there(self, serve, mode):
         server = serve(mode, wait=False, DEVPATCH_ON_ERROR="not_there.hooks:report")
@@ -218,6 +222,7 @@ class TestRefusals:
         server = serve(mode, wait=False, DEVPATCH_ON_ERROR=value, PYTHONPATH=str(Path(__file__).parent))
         refused(server, f"DEVPATCH_ON_ERROR={value!r}", says)
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: mode.id in ONE_PER_SERVER or "reload" in mode.marks)
     def test_a_log_that_can_not_be_written(self, serve, mode, tmp_path):
         path = str(tmp_path / "missing" / "errors.jsonl")

@@ -69,6 +69,7 @@ class TestValues:
         assert server.stderr.count("\n") == 1
         assert "DEVPATCH_THREADED" in server.stderr and "from 2 to 1024" in server.stderr
 
+    @pytest.mark.long
     @pytest.mark.parametrize("value", ["0", "1"])
     @at_once
     def test_it_says_when_it_wins(self, serve, mode, value):
@@ -142,6 +143,7 @@ class TestKeptConnections:
             text = receive_until(connection, lambda data: len(answers(data)) == len(paths))
         assert answers(text) == [b"200", b"404", b"200", b"200", b"500"]
 
+    @pytest.mark.long
     @django_threads
     def test_a_pipeline_lets_others_have_their_turn(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
@@ -156,6 +158,7 @@ class TestKeptConnections:
             receive_until(connection, lambda data: data.count(b"HTTP/1.1 200") >= 5)
             connection.close()
 
+    @pytest.mark.long
     @django_threads
     def test_a_parked_connection_is_let_go(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
@@ -171,6 +174,7 @@ class TestKeptConnections:
         assert server.get("/ok/").status == 200
         assert "Traceback" not in server.stderr
 
+    @pytest.mark.long
     @at_once
     def test_clients_that_say_nothing_occupy_no_worker(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
@@ -180,6 +184,7 @@ class TestKeptConnections:
             connection.close()
 
 
+@pytest.mark.long
 class TestSlowClients:
     @at_once
     def test_half_sent_requests(self, serve, mode):
@@ -207,7 +212,7 @@ class TestSlowClients:
 
 
 class TestEnding:
-    @pytest.mark.parametrize("value", ["1", "2", "0"])
+    @pytest.mark.parametrize("value", ["1", *(pytest.param(v, marks=pytest.mark.variation) for v in "20")])
     @at_once
     def test_failfast(self, serve, mode, value):
         server = serve(mode, DEVPATCH_THREADED=value, DEVPATCH_FAILFAST="1")
@@ -263,10 +268,9 @@ class TestResources:
         assert server.get("/ok/").status == 200
         assert "Traceback" not in server.stderr and "ResourceWarning" not in server.stderr
 
+    @pytest.mark.slow
     @pytest.mark.long
-    @pytest.mark.modes(
-        choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload", "flask-run-")
-    )
+    @pytest.mark.modes(choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload"))
     def test_500_half_sent_requests_leave_nothing_behind(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         process = Path("/proc") / str(server.process.pid)

@@ -46,6 +46,7 @@ class TestBytes:
         for name, request in REQUESTS.items():
             assert ask(server, request) == ask(stock, request), name
 
+    @pytest.mark.long
     @at_once
     def test_so_is_the_log(self, serve, mode):
         stock = serve(mode)
@@ -56,6 +57,7 @@ class TestBytes:
         wait_for(lambda: len(log(server)) >= len(log(stock)) >= 5, "the log")
         assert log(server) == log(stock)
 
+    @pytest.mark.long
     @at_once
     def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
@@ -66,6 +68,7 @@ class TestBytes:
             server.get("/gauge/?company=2&seconds=20")
             assert b"third" in receive(connection)
 
+    @pytest.mark.long
     @at_once
     def test_continue_is_sent_before_the_body_is_awaited(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
@@ -80,6 +83,7 @@ class TestBytes:
             connection.sendall(b"hello")
             assert b" 200 OK" in receive(connection)
 
+    @pytest.mark.long
     @django_threads
     def test_so_it_is_on_a_kept_connection(self, serve, mode):
         """The response before it has to be over, also for what keeps a response's parts together."""
@@ -100,12 +104,14 @@ class TestBytes:
         with server.send("/ok/", method, body=HALF, headers=[HALF_SENT]) as connection:
             receive_until(connection, lambda data: any(end in data for end in ends))
 
+    @pytest.mark.long
     @at_once
     def test_failfast_lets_a_head_be_answered(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1", DEVPATCH_FAILFAST="1")
         assert server.get("/view/", method="HEAD").status == 500
         assert server.exit_status() == 1
 
+    @pytest.mark.long
     @at_once
     def test_a_part_leaves_before_the_application_reads_on(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
