@@ -69,7 +69,8 @@ def pytest_generate_tests(metafunc):
     marker = metafunc.definition.get_closest_marker("modes")
     modes = [mode for mode in MODES if marker is None or marker.kwargs["choose"](mode)]
     is_contract = metafunc.definition.get_closest_marker("contract") is not None
-    modes = chosen(modes, metafunc.config, variations=is_contract)
+    core = None if marker is None else marker.kwargs.get("core")
+    modes = chosen(modes, metafunc.config, variations=is_contract, core=core)
     metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
 
 
@@ -89,7 +90,8 @@ def pytest_configure(config):
     # A shell that runs the tests in the background has it ignored, and the servers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
-        "markers", "modes(choose=...): run over the modes of the table that choose(mode) accepts"
+        "markers",
+        "modes(choose=..., core=...): run over the modes that choose(mode) accepts; without --all, core ones",
     )
 
 

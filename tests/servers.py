@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass, field
 
+import pytest
 from harness import APPS
 
 
@@ -108,13 +109,28 @@ if _has("django", "werkzeug", "django_extensions"):
         ),
     ]
 BY_ID = {mode.id: mode for mode in MODES}
+ONE_PER_SERVER = {mode.server: mode.id for mode in reversed(MODES)}.values()
 
 
-def chosen(modes, config, *, variations):
+def _reloads(mode):
+    return "reload" in mode.marks and "nothreading" not in mode.mode
+
+
+RELOADS = pytest.mark.modes(choose=_reloads)
+# The supervisor is one, and two reloaders report to it: Django's and Werkzeug's.
+EACH_RELOADER = pytest.mark.modes(
+    choose=_reloads, core=lambda mode: mode.id in ("runserver-reload", "flask-run-debug")
+)
+
+
+def chosen(modes, config, *, variations, core=None):
     """Return those of ``modes`` that a pass of the tests takes: one per server in the short one.
 
-    Elsewhere variations count only if wanted, with --all, or where their server has no other mode in ``modes``.
+    Elsewhere variations count only if wanted, with --all, or where their server has no other mode in ``modes``;
+    and of the others, without --all, those that are ``core``.
     """
+    if core is not None and not config.getoption("--all"):
+        modes = [mode for mode in modes if core(mode)] or modes
     if config.getoption("--short"):
         return list({mode.server: mode for mode in reversed(modes)}.values())
     if variations or config.getoption("--all"):

@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc):
     if "kind" in metafunc.fixturenames:
         is_short = metafunc.config.getoption("--short")
         modes = chosen(MODES, metafunc.config, variations=True)
-        kinds = [kind for kind in KINDS if not is_short or kind.id in ("view", "async", "stream", "exit-7")]
+        kinds = [kind for kind in KINDS if not is_short or kind.id in ("view", "async", "exit-7")]
         cases = [(mode, kind) for mode in modes for kind in kinds if mode.site in kind.sites]
         metafunc.parametrize("mode,kind", cases, ids=lambda value: value.id)
 

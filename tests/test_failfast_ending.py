@@ -10,7 +10,7 @@ import time
 
 import pytest
 from harness import PATIENCE, edit, read_response, read_to_end
-from servers import BY_ID
+from servers import BY_ID, ONE_PER_SERVER
 
 ON = {"DEVPATCH_FAILFAST": "1"}
 # Two seconds are promised; the rest is for a busy machine.
@@ -179,7 +179,9 @@ class TestByteForByte:
         "/async/",
     )
 
-    @pytest.mark.modes(choose=lambda mode: mode.mode != "handle_request")
+    @pytest.mark.modes(
+        choose=lambda mode: mode.mode != "handle_request", core=lambda mode: mode.id in ONE_PER_SERVER
+    )
     def test_the_response_is_the_stock_servers(self, serve, mode):
         """1. Ask a server with fail-fast off for every failing page. 2. Ask one with it on for each: the same."""
         stock = serve(mode, DEVPATCH_FAILFAST="0")

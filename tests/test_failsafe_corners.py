@@ -96,6 +96,7 @@ class TestMendsInPlace:
         end_with_ctrl_c(server)
 
 
+@pytest.mark.long
 def test_a_setting_that_is_mended_while_the_code_loads(flask_project, tmp_path):
     server, write = flask_project()
     settings = tmp_path / "settings.yaml"
@@ -131,6 +132,7 @@ class TestHooks:
         server.assert_nothing_left()
 
 
+@pytest.mark.long
 def test_a_home_directory_may_be_a_project(flask_project, tmp_path):
     """As in containers: HOME is where the code lies, and what programs keep there is not looked through."""
     (tmp_path / "conf").mkdir()
@@ -177,6 +179,7 @@ def test_developers_warnings_tell_of_nothing_of_ours(flask_project):
     assert not [line for line in warnings if "devpatch" in line or "family=1" in line or "Stream" in line]
 
 
+@pytest.mark.long
 @pytest.mark.skipif("app.run-debug" not in BY_ID, reason="no Flask")
 @pytest.mark.parametrize(
     "lines",
@@ -205,6 +208,7 @@ def test_first_starts_of_scripts(tmp_path, lines):
         server.kill()
 
 
+@pytest.mark.long
 @pytest.mark.skipif("app.run-debug" not in BY_ID, reason="no Flask")
 @pytest.mark.parametrize("command", [["run.py"], ["-m", "web"]])
 def test_first_starts_of_factories(tmp_path, command):

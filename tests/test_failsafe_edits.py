@@ -16,10 +16,9 @@ from breakages import BREAKAGES, mended, save
 from harness import PATIENCE, clean_environment, free_port, wait_for
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from servers import BY_ID
+from servers import BY_ID, EACH_RELOADER
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version
 
-RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
 EDITED = {
     "django": ("manage.py", "site_under_test/settings.py", "site_under_test/urls.py", "shop/models.py"),
     "flask": ("flask_site.py", "django_site/site_under_test/gauge.py"),
@@ -29,7 +28,7 @@ EDITED = {
 
 @pytest.mark.slow
 @pytest.mark.long
-@RELOADS
+@EACH_RELOADER
 class TestEdits:
     def test_random_cuts(self, serve_copy, mode):
         """
@@ -175,6 +174,7 @@ class TestTerminal:
         terminal.process.wait(PATIENCE)
 
 
+@pytest.mark.long
 def test_the_colours_are_the_frameworks(tmp_path):
     """What a worker prints in a terminal is byte for byte what it prints without the switch."""
     mode = BY_ID.get("runserver-reload")

@@ -13,6 +13,7 @@ from breakages import mended, save
 from harness import APPS, PATIENCE, DevServer, clean_environment, free_port, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import RELOADS
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
 
 from devpatch.features.failsafe.commands import Command, recognise, starts_a_server
@@ -29,7 +30,6 @@ FILES = {
     "flask": ("flask_site.py", "django_site/site_under_test/gauge.py"),
     "bare": ("bare_site.py",),
 }
-RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
 
 
 def start_broken(serve_copy, mode, file, breakage):
@@ -45,15 +45,18 @@ def start_broken(serve_copy, mode, file, breakage):
 @RELOADS
 class TestHeld:
     @pytest.mark.parametrize(
-        "breakage", ["syntax", *(pytest.param(name, marks=pytest.mark.long) for name in ("package", "exit"))]
+        "breakage",
+        ["syntax", *(pytest.param(name, marks=pytest.mark.variation) for name in ("package", "exit"))],
     )
-    def test_it_waits_for_the_mend_and_becomes_the_command_anew(self, serve_copy, mode, breakage):
+    def test_it_waits_for_the_mend_and_becomes_the_command_anew(
+        self, serve_copy, mode, breakage, pytestconfig
+    ):
         """
         1. Start the command while a file that it loads is broken: it waits, and its address, if known, shows why.
         2. Mend the file: the same process serves, with one worker below it, and nothing else.
         3. Ctrl-C ends it with the server's status.
         """
-        for file in FILES[mode.site]:
+        for file in FILES[mode.site][: 1 if pytestconfig.getoption("--short") else None]:
             if breakage == "exit" and is_plain_script(mode, file):
                 continue
             server, path, whole = start_broken(serve_copy, mode, file, breakage)

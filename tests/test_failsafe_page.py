@@ -212,6 +212,7 @@ class TestBrowser:
 
 
 class TestAnswers:
+    @pytest.mark.long
     def test_each_client_gets_what_it_asks_for(self, broken):
         server, _source, _whole = broken
         kinds = {
@@ -261,6 +262,7 @@ class TestAnswers:
                 (inner,) = group["parts"][1][1]["parts"]
                 assert inner[0]["message"] == "the innermost"
 
+    @pytest.mark.long
     def test_the_policy_allows_its_own_parts_alone(self, broken):
         server, _source, _whole = broken
         first, second = (server.get("/ok/", headers=("Accept: text/html",)) for _ in range(2))
@@ -274,6 +276,7 @@ class TestAnswers:
         for word in ("unsafe", "http", "*", "data:"):
             assert word not in policies[0].partition(":")[2]
 
+    @pytest.mark.long
     def test_a_name_that_others_can_hold_is_told_nothing(self, broken):
         server, _source, _whole = broken
         told = (

@@ -15,10 +15,9 @@ from dataclasses import replace
 import pytest
 from breakages import mended, save
 from harness import DevServer, clean_environment, free_port, python, wait_for
-from servers import BY_ID
+from servers import BY_ID, EACH_RELOADER, RELOADS
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
 
-RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
 SYNTAX = "\ndef (\n"
 
 
@@ -33,6 +32,7 @@ def break_it(server, source):
 class TestNotHeld:
     @pytest.mark.slow
     @pytest.mark.long
+    @EACH_RELOADER
     def test_signals_end_it_with_the_servers_status(self, serve_copy, mode):
         """Serving or waiting, with Ctrl-C or SIGTERM to the process that was started: as without the switch."""
         statuses = {}
@@ -74,6 +74,7 @@ class TestNotHeld:
         assert ends[0][0] != 0
 
     @pytest.mark.long
+    @EACH_RELOADER
     def test_a_failfast_exit_ends_it_and_a_failed_load_does_not(self, serve_copy, mode):
         server, source = serve_copy(mode, DEVPATCH_FAILFAST="1", DEVPATCH_FAILFAST_EXIT_CODE="42", **ON)
         whole = break_it(server, source)
@@ -85,7 +86,7 @@ class TestNotHeld:
 
 
 @pytest.mark.long
-@RELOADS
+@EACH_RELOADER
 class TestWorkers:
     def test_a_worker_that_dies_while_it_serves_is_held(self, serve_copy, mode):
         server, source = serve_copy(mode, **ON)
@@ -225,6 +226,7 @@ class TestConnections:
         assert len(answers) > 200
         end_with_ctrl_c(server)
 
+    @EACH_RELOADER
     def test_a_request_that_is_being_answered_gets_to_its_end(self, serve_copy, mode):
         server, source = serve_copy(mode, **ON)
         whole = source.read_text()
@@ -352,6 +354,7 @@ def over_tls(server, source):
     end_with_ctrl_c(server)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="process 1 of a container, as Linux has it")
 def test_as_process_1_it_reaps_its_children(tmp_path):
     unshare = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]

@@ -23,7 +23,9 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in WAYS]
+)
 def way(request):
     if request.param.startswith("uv") and not (shutil.which("uv") or importlib.util.find_spec("uv")):
         pytest.skip("uv is not installed")

@@ -14,7 +14,7 @@ import pytest
 from breakages import mended, save
 from harness import APPS, PATIENCE, clean_environment, free_port, wait_for
 from reporting import Reports, refused, valid
-from servers import BY_ID, MODES
+from servers import BY_ID, EACH_RELOADER, ONE_PER_SERVER
 from test_failfast_contract import KINDS, NO_ERRORS
 from test_failsafe import end_with_ctrl_c, until_broken, until_version, waits
 
@@ -28,8 +28,6 @@ def _ask(port):
 
 
 FRAMEWORKS = {"django": "django", "flask": "flask", "bare": None}
-RELOADS = pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and "nothreading" not in mode.mode)
-ONE_PER_SERVER = list({mode.server: mode.id for mode in reversed(MODES)}.values())
 
 
 def told_kinds(mode, config):
@@ -258,7 +256,7 @@ django.urls.get_resolver = get_resolver
 """
 
 
-@RELOADS
+@EACH_RELOADER
 class TestLoads:
     def test_a_failed_load_is_told(self, serve_copy, mode, tmp_path):
         """

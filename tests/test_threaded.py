@@ -34,6 +34,14 @@ def measure(server, clients, company, seconds):
     )
 
 
+def says_when_it_wins(server, mode, over):
+    own = "at once" if "threaded" in mode.marks else "one by one"
+    # A program's own server is not asked beforehand what it would do.
+    wins = mode.server != "wsgiref" and own == over
+    assert server.stderr.count("wins over") == wins
+    assert server.stderr.count(f"wins over the command, which would handle them {own}") == wins
+
+
 class TestValues:
     @at_once
     def test_unbounded(self, serve, mode):
@@ -41,6 +49,7 @@ class TestValues:
         most, threads, main = measure(server, 8, company=8, seconds=20)
         assert (most, len(threads), main) == (8, 8, {b"False"})
         assert server.stderr.count("devpatch: threaded is on for") == 1
+        says_when_it_wins(server, mode, "one by one")
 
     @at_once
     def test_bounded(self, serve, mode):
@@ -53,6 +62,8 @@ class TestValues:
         server = serve(mode, DEVPATCH_THREADED="0")
         most, threads, _main = measure(server, 6, company=2, seconds=0.1)
         assert (most, len(threads)) == (1, 1)
+        if not mode.stays_single:
+            says_when_it_wins(server, mode, "at once")
 
     def test_a_thread_takes_the_next_request(self, serve):
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_THREADED="1")
@@ -68,17 +79,6 @@ class TestValues:
         assert server.exit_status() == 2
         assert server.stderr.count("\n") == 1
         assert "DEVPATCH_THREADED" in server.stderr and "from 2 to 1024" in server.stderr
-
-    @pytest.mark.long
-    @pytest.mark.parametrize("value", ["0", "1"])
-    @at_once
-    def test_it_says_when_it_wins(self, serve, mode, value):
-        server = serve(mode, DEVPATCH_THREADED=value)
-        own = "at once" if "threaded" in mode.marks else "one by one"
-        # A program's own server is not asked beforehand what it would do.
-        wins = mode.server != "wsgiref" and own != ("one by one" if value == "0" else "at once")
-        assert server.stderr.count("wins over") == wins
-        assert server.stderr.count(f"wins over the command, which would handle them {own}") == wins
 
     def test_testserver_stays_single_and_says_so(self, serve):
         if "testserver-" not in BY_ID:

@@ -40,17 +40,11 @@ def log(server):
 
 class TestBytes:
     @at_once
-    def test_they_are_the_stock_servers(self, serve, mode):
+    def test_they_are_the_stock_servers_and_so_is_the_log(self, serve, mode):
         stock = serve(mode)
         server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
         for name, request in REQUESTS.items():
             assert ask(server, request) == ask(stock, request), name
-
-    @pytest.mark.long
-    @at_once
-    def test_so_is_the_log(self, serve, mode):
-        stock = serve(mode)
-        server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
         for name in ("get", "head", "upload", "error", "get"):
             assert ask(server, REQUESTS[name])
             assert ask(stock, REQUESTS[name])
