@@ -34,7 +34,7 @@ def ends_soon(server, since, status=1):
 
 class TestOtherClients:
     @pytest.mark.long
-    @pytest.mark.modes(choose=threaded)
+    @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
     def test_an_idle_kept_connection_holds_nothing(self, serve, mode):
         server = serve(mode, **ON)
         with server.send("/ok/") as idle:
@@ -50,6 +50,7 @@ class TestOtherClients:
             server.get("/view/")
             ends_soon(server, time.monotonic())
 
+    @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: threaded(mode) and mode.site == "django")
     def test_a_running_async_request_holds_nothing(self, serve, mode, tmp_path):
         """Its executor is joined before atexit; the watchdog runs the atexit handlers and leaves."""
@@ -63,7 +64,7 @@ class TestOtherClients:
         assert server.stderr.count("the server stops") == 1
 
     @pytest.mark.long
-    @pytest.mark.modes(choose=threaded)
+    @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
     def test_a_client_that_keeps_the_failing_connection(self, serve, mode):
         server = serve(mode, **ON)
         with server.send("/view/") as connection:
@@ -72,7 +73,7 @@ class TestOtherClients:
         assert response.status == 500
 
     @pytest.mark.long
-    @pytest.mark.modes(choose=threaded)
+    @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
     def test_several_errors_at_once_are_one(self, serve, mode):
         server = serve(mode, **ON)
         clients = [threading.Thread(target=self.ask, args=(server, n)) for n in range(8)]

@@ -232,6 +232,7 @@ class TestAnswers:
         head = server.get("/ok/", method="HEAD", headers=("Accept: text/html",))
         assert (head.status, head.body) == (500, b"")
 
+    @pytest.mark.long
     def test_the_json_is_as_its_schema_says(self, broken):
         jsonschema = pytest.importorskip("jsonschema")
         server, source, whole = broken

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from installing import REPOSITORY, RUN_LIMIT, SERVER_IMPORT, UNTOUCHED, WAITING, State, execute
 
-pytestmark = pytest.mark.packaging
+pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 
 
 WAYS = {
@@ -23,9 +23,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in WAYS]
-)
+@pytest.fixture(scope="module", params=WAYS)
 def way(request):
     if request.param.startswith("uv") and not (shutil.which("uv") or importlib.util.find_spec("uv")):
         pytest.skip("uv is not installed")

@@ -13,10 +13,16 @@ from pathlib import Path
 
 import pytest
 from harness import HALF, HALF_SENT, edit, read_response, receive, receive_until, wait_for
-from servers import BY_ID
+from servers import BY_ID, ONE_PER_SERVER
 
 at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
-drains = pytest.mark.modes(choose=lambda mode: mode.reads_on and not mode.stays_single)
+# What the pool does with clients is the same in each mode of a server.
+clients_of_each_server = pytest.mark.modes(
+    choose=lambda mode: not mode.stays_single, core=lambda mode: mode.id in ONE_PER_SERVER
+)
+drains = pytest.mark.modes(
+    choose=lambda mode: mode.reads_on and not mode.stays_single, core=lambda mode: mode.id in ONE_PER_SERVER
+)
 django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
 
 
@@ -175,7 +181,7 @@ class TestKeptConnections:
         assert "Traceback" not in server.stderr
 
     @pytest.mark.long
-    @at_once
+    @clients_of_each_server
     def test_clients_that_say_nothing_occupy_no_worker(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         silent = [server.connect() for _ in range(6)]
@@ -186,7 +192,7 @@ class TestKeptConnections:
 
 @pytest.mark.long
 class TestSlowClients:
-    @at_once
+    @clients_of_each_server
     def test_half_sent_requests(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         clients = [server.connect() for _ in range(100)]

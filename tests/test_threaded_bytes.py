@@ -6,10 +6,7 @@ import re
 
 import pytest
 from harness import HALF, HALF_SENT, read_response, receive, receive_until, wait_for
-
-at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
-drains = pytest.mark.modes(choose=lambda mode: mode.reads_on and not mode.stays_single)
-django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
+from test_threaded import at_once, clients_of_each_server, django_threads, drains
 
 REQUESTS = {
     "get": b"GET /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -52,7 +49,7 @@ class TestBytes:
         assert log(server) == log(stock)
 
     @pytest.mark.long
-    @at_once
+    @clients_of_each_server
     def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         with server.send("/parts/", headers=["Connection: close"]) as connection:
@@ -63,7 +60,7 @@ class TestBytes:
             assert b"third" in receive(connection)
 
     @pytest.mark.long
-    @at_once
+    @clients_of_each_server
     def test_continue_is_sent_before_the_body_is_awaited(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         with server.connect() as connection:
@@ -99,14 +96,14 @@ class TestBytes:
             receive_until(connection, lambda data: any(end in data for end in ends))
 
     @pytest.mark.long
-    @at_once
+    @clients_of_each_server
     def test_failfast_lets_a_head_be_answered(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1", DEVPATCH_FAILFAST="1")
         assert server.get("/view/", method="HEAD").status == 500
         assert server.exit_status() == 1
 
     @pytest.mark.long
-    @at_once
+    @clients_of_each_server
     def test_a_part_leaves_before_the_application_reads_on(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         headers = ["Content-Length: 6", "Connection: close"]
