@@ -85,6 +85,7 @@ class _Door:
         self._server = server
         self._accepting = False
         self._open: dict[int, _Connection] = {}  # by descriptor, for a handler may wrap the socket
+        self._lock = threading.Lock()
         self._get_request, self._shutdown_request = server.get_request, server.shutdown_request
         server.get_request = self._let_in
         server.shutdown_request = self._let_out
@@ -105,7 +106,8 @@ class _Door:
                 self._accepting = False
                 threading.Event().wait()  # This thread ends with the process.
             accepted: tuple[socket.socket, Any] = self._get_request()
-            self._open[accepted[0].fileno()] = _Connection(accepted[0])
+            with self._lock:
+                self._open[accepted[0].fileno()] = _Connection(accepted[0])
             return accepted
         finally:
             self._accepting = False
@@ -113,9 +115,12 @@ class _Door:
     def _let_out(self, connection: Any) -> Any:
         # A parked connection is not shut down, whatever is called; its socket stays open then.
         descriptor = connection.fileno()
+        this = self._open.get(descriptor)
         result = self._shutdown_request(connection)
-        if connection.fileno() == -1:
-            self._open.pop(descriptor, None)
+        with self._lock:
+            # As soon as it is closed, the next connection may have its descriptor.
+            if connection.fileno() == -1 and self._open.get(descriptor) is this:
+                self._open.pop(descriptor, None)
         return result
 
     def _begin(self, request: requests.Request) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import pytest
 from breakages import mended, save
-from harness import DevServer, clean_environment, free_port, python, wait_for
+from harness import DevServer, clean_environment, free_port, python, read_to_end, wait_for
 from servers import BY_ID, EACH_RELOADER, RELOADS
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
 
@@ -246,6 +246,35 @@ class TestConnections:
             asker.join()
         assert not cut, f"{cut}\n{server.stderr}"
         end_with_ctrl_c(server)
+
+    @pytest.mark.modes(choose=lambda mode: mode.id == "flask-run-debug")
+    def test_also_where_a_connection_before_it_had_its_descriptor(self, serve_copy, mode):
+        """
+        1. A server takes a second to let a connection go after it was closed, and accepts the next meanwhile.
+        2. A reload begins after that second: the next one's answer arrives whole.
+        """
+        server, source = serve_copy(mode, wait=False, **ON)
+        server.kill()
+        source.write_text(LETS_GO_LATE + source.read_text())
+        server.start()
+        server.until_ready()
+        assert server.get("/ok/").status == 200
+        with server.send("/slow/?seconds=3", headers=["Connection: close"]) as connection:
+            time.sleep(1.3)
+            save(source, mended(source.read_text(), 1))
+            assert b"slow" in read_to_end(connection).body, server.stderr
+        until_version(server, 1)
+        end_with_ctrl_c(server)
+
+
+LETS_GO_LATE = """
+import time
+from werkzeug.serving import BaseWSGIServer
+def shutdown_request(server, request, close=BaseWSGIServer.shutdown_request):
+    close(server, request)
+    time.sleep(1)
+BaseWSGIServer.shutdown_request = shutdown_request
+"""
 
 
 class TestWithoutReloader:
