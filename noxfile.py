@@ -40,8 +40,8 @@ def install(session, *more, django="5.2", werkzeug="3.1", flask="3.1", extension
 
 def pytest(session, *arguments):
     # Not `python -m pytest`, which would test the checkout's package instead of the installed one.
-    # One test at a time to each worker, but for groups that share an environment; in their order: long ones first.
-    session.run("pytest", "-n", WORKERS, "--dist", "loadgroup", *arguments)
+    # Each worker gets its share at once, as tests/conftest.py has it, and takes of others' when it has none left.
+    session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *arguments)
 
 
 @nox.session

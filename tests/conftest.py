@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -83,7 +85,29 @@ def pytest_collection_modifyitems(config, items):
     deselected = [item for item in items if any(map(item.get_closest_marker, left_out))]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = shares(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def shares(items, workers):
+    """Order ``items`` so that each of the workers, which get equal parts of them, begins with what takes long.
+
+    The tests of a module that installs environments stay with one worker.
+    """
+    blocks = {}
+    for item in items:
+        if item.get_closest_marker("packaging"):
+            blocks.setdefault(item.path, []).append(item)
+        elif item.get_closest_marker("slow"):
+            blocks[item] = [item]
+    parts = [[] for _ in range(workers)]
+    for block in sorted(blocks.values(), key=len, reverse=True):
+        min(parts, key=len).extend(block)
+    begun = {item for part in parts for item in part}
+    others = iter([item for item in items if item not in begun])
+    size, left = divmod(len(items), workers)
+    for number, part in enumerate(parts):
+        part.extend(itertools.islice(others, max(0, size + (number < left) - len(part))))
+    return [*itertools.chain(*parts), *others]
 
 
 def pytest_configure(config):

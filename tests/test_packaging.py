@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from installing import REPOSITORY, RUN_LIMIT, SERVER_IMPORT, UNTOUCHED, WAITING, State, execute
 
-pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
+pytestmark = pytest.mark.packaging
 
 
 WAYS = {

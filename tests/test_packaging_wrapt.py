@@ -8,7 +8,7 @@ import pytest
 from harness import APPS, DevServer, clean_environment, free_port
 from installing import SERVER_IMPORT
 
-pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("wrapt")]
+pytestmark = pytest.mark.packaging
 
 
 @pytest.fixture
