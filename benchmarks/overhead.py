@@ -207,7 +207,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=30, help="pairs of new servers per framework")
-    parser.add_argument("--requests", type=int, default=1000, help="to each server of a pair")
+    parser.add_argument("--requests", type=int, default=2000, help="to each server of a pair")
     parser.add_argument(
         "--block", type=int, default=20, help="requests to one server before it is the other's turn"
     )
