@@ -1,4 +1,4 @@
-"""The matrix: the whole suite on one interpreter, a shorter pass on every other one that is there."""
+"""The matrix: the suite on one interpreter, a shorter pass on every other one that is there."""
 
 import os
 

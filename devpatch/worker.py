@@ -52,7 +52,7 @@ class _Self:
         self.verdict: Report | None = None  # why it ends; the first one counts
         self.lock = threading.Lock()
         self.telling = threading.RLock()  # held by the thread that tells of a failed load
-        self.last_words: set[str] = set()  # of the sys.exit that ends it
+        self.last_words: str | None = None  # of the sys.exit that was reported
 
 
 _self: _Self | None = None
@@ -184,7 +184,7 @@ def _tell(me: _Self, error: BaseException, show: Callable[[], object]) -> bool:
     if not report(Report.FAILED, **details):
         return False
     if isinstance(error, SystemExit) and isinstance(error.code, str):
-        me.last_words.add(error.code)
+        me.last_words = error.code
     try:
         show()
     finally:
@@ -196,7 +196,7 @@ def _tell(me: _Self, error: BaseException, show: Callable[[], object]) -> bool:
 
 def told_of(error: SystemExit) -> bool:
     """Whether this worker has reported an exit with the same text: two of its threads may run the same code."""
-    return _self is not None and isinstance(error.code, str) and error.code in _self.last_words
+    return _self is not None and isinstance(error.code, str) and error.code == _self.last_words
 
 
 def is_relieved() -> bool:

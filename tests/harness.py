@@ -22,8 +22,9 @@ HALF_SENT = f"Content-Length: {2 * len(HALF)}"
 
 
 def free_port() -> int:
-    """Return a port that no other test gets, nor a client's end of a connection: those are above these."""
+    """Return a port that hardly another test gets, and no client's end of a connection: those are above these."""
     while True:
+        # Not the global generator, which hypothesis seeds the same in each worker.
         port = random.SystemRandom().randrange(12_000, 32_000)
         with socket.socket() as probe:
             try:

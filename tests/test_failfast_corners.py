@@ -32,8 +32,9 @@ class TestPrograms:
         assert mark.read_text() == "atexit ran"
         assert "went on" in server.stdout
 
-    def test_one_with_a_request_handler_of_its_own_is_guarded(self, serve):
-        server = serve(bare("own-handler"), **ON)
+    @pytest.mark.parametrize("way", ["own-handler", "own-handler-with-none"])
+    def test_one_with_a_request_handler_of_its_own_is_guarded(self, serve, way):
+        server = serve(bare(way), **ON)
         server.get("/view/")
         assert server.exit_status() == 1
         assert f"GET http://127.0.0.1:{server.port}/view/: ValueError" in server.stderr

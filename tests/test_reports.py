@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from breakages import mended, save
-from harness import APPS, PATIENCE, clean_environment, free_port, wait_for
+from harness import APPS, PATIENCE, clean_environment, free_port, receive, wait_for
 from reporting import Reports, refused, valid
 from servers import BY_ID, EACH_RELOADER, ONE_PER_SERVER
 from test_failfast_contract import KINDS, NO_ERRORS
@@ -300,6 +300,20 @@ class TestLoads:
         server.get("/view/")
         wait_for(lambda: reports.lines()[-1]["kind"] == "request", "the line of the request")
         end_with_ctrl_c(server)
+
+    @pytest.mark.modes(choose=lambda mode: mode.id == "runserver-reload")
+    def test_requests_that_look_alike_are_told_apart(self, serve, mode, tmp_path):
+        """Two at once in HTTP/0.9, whose name is one string for all of them, while each request is noted."""
+        reports = Reports(tmp_path)
+        server = serve(mode, DEVPATCH_FAILSAFE="1", **reports.variables)
+        clients = [server.connect() for _ in range(2)]
+        for number, client in enumerate(clients):
+            client.sendall(f"GET /sleeping-error/?n={number}&seconds=1\r\n\r\n".encode())
+        for client in clients:
+            receive(client)
+            client.close()
+        lines, _events = reports.wait(2, 4)
+        assert {line["exception"]["message"] for line in lines} == {"boom number 0", "boom number 1"}
 
     @pytest.mark.modes(choose=lambda mode: mode.id == "runserver-reload")
     def test_the_end_of_a_second_thread_waits_for_the_first_ones_report(self, serve_copy, mode, tmp_path):

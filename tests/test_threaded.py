@@ -276,7 +276,10 @@ class TestResources:
 
     @pytest.mark.slow
     @pytest.mark.long
-    @pytest.mark.modes(choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload"))
+    @pytest.mark.modes(
+        choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload", "flask-run-"),
+        core=lambda mode: mode.id != "flask-run-",
+    )
     def test_500_half_sent_requests_leave_nothing_behind(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         process = Path("/proc") / str(server.process.pid)

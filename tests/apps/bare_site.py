@@ -156,10 +156,15 @@ def serve_with_wsgiref(port, modes):
     class OwnHandler(WSGIRequestHandler):
         """As in recipes: the WSGI handler does not know the request handler."""
 
+        runner = SimpleHandler
+
         def handle(self):
             self.raw_requestline = self.rfile.readline(65537)
             if self.parse_request():
-                SimpleHandler(self.rfile, self.wfile, sys.stderr, self.get_environ()).run(application)
+                self.runner(self.rfile, self.wfile, sys.stderr, self.get_environ()).run(application)
+
+    class OwnHandlerWithNone(OwnHandler):
+        runner = type("Runner", (SimpleHandler,), {"request_handler": None})
 
     class WrappingHandler(WSGIRequestHandler):
         """As in recipes that begin TLS in the connection's thread."""
@@ -192,6 +197,7 @@ def serve_with_wsgiref(port, modes):
 
     handler_class = {
         "own-handler": OwnHandler,
+        "own-handler-with-none": OwnHandlerWithNone,
         "wraps-connection": WrappingHandler,
         "writes-itself": WritingHandler,
         "time-limit": LimitedHandler,
