@@ -214,12 +214,14 @@ class TestByteForByte:
 @pytest.mark.long
 class TestANormalExit:
     @pytest.mark.modes(choose=lambda mode: mode.site == "bare")
-    def test_atexit_handlers_run(self, serve, mode, tmp_path):
-        mark = tmp_path / "mark"
-        server = serve(mode, **ON, SITE_EXIT_MARK=str(mark))
+    def test_atexit_handlers_run_and_log_handlers_are_flushed(self, serve, mode, tmp_path):
+        mark, log = tmp_path / "mark", tmp_path / "log"
+        server = serve(mode, **ON, SITE_EXIT_MARK=str(mark), SITE_LOG=str(log))
+        assert log.read_text() == ""
         server.get("/view/")
         ends_soon(server, time.monotonic())
         assert mark.read_text() == "atexit ran"
+        assert "kept in memory\n" in log.read_text()
 
     def test_coverage_is_saved(self, serve, tmp_path):
         pytest.importorskip("coverage")

@@ -1,6 +1,8 @@
 """A bare WSGI application, served by wsgiref or Werkzeug as the arguments say: PORT SERVER [MODE ...]."""
 
 import atexit
+import logging
+import logging.handlers
 import os
 import socket
 import socketserver
@@ -14,7 +16,10 @@ from django_site.site_under_test import gauge
 
 if os.environ.get("SITE_EXIT_MARK"):
     atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
-
+if os.environ.get("SITE_LOG"):  # A handler that writes once it is flushed.
+    file = logging.FileHandler(os.environ["SITE_LOG"])
+    logging.getLogger().addHandler(logging.handlers.MemoryHandler(1000, logging.CRITICAL, file))
+    logging.warning("kept in memory")
 
 servers = []
 
