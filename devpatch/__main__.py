@@ -1,4 +1,4 @@
-"""``python -m devpatch``, also the command ``devpatch``: what is set, what is patched, what is not and why."""
+"""``python -m devpatch``, also the command ``devpatch``: what is set, what can be patched, what can't and why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 import os
 import sys
 
-from . import __version__, status
-from .process import ExitStatus
+from . import __version__
+from .commands import status
+from .lifecycle.endings import ExitStatus
 
 
 def main(arguments: list[str] | None = None) -> int:

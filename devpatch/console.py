@@ -1,4 +1,4 @@
-"""What devpatch says, and what it has seen others say, on stderr."""
+"""What devpatch prints on stderr, and what it has seen others print there."""
 
 import sys
 import traceback
@@ -11,7 +11,7 @@ _LONGEST = 50_000  # characters kept of each
 
 
 def say(message: str) -> None:
-    """Print one line for the developer; a closed stderr is nobody's error."""
+    """Print one line for the developer. A closed stderr is no error."""
     line = " ".join(message.splitlines())
     try:
         sys.stderr.write(f"devpatch: {line}\n")
@@ -29,50 +29,50 @@ def write(text: str) -> None:
         pass
 
 
-class Witness:
+class StderrTee:
     """Remembers the latest text on stderr, so that a traceback which the framework printed is not printed again.
 
-    Frameworks print one or not, depending on DEBUG, LOGGING and the server, and through different
-    means. What arrives at ``sys.stderr.write`` is the one thing they share.
+    Whether frameworks print one depends on DEBUG, LOGGING and the server, and they use different
+    means. All of them end in ``sys.stderr.write``.
     """
 
     def __init__(self) -> None:
         self._texts: deque[tuple[int, str]] = deque(maxlen=_TEXTS)  # each with its number
         self.count = 0
-        self.attached = False
+        self.is_attached = False
 
     def attach(self) -> Callable[[], None]:
-        """Watch the present ``sys.stderr``; returns what undoes it. A stream that can't be watched is left alone."""
+        """Watch the present ``sys.stderr``. Return a function that undoes it. Some streams can't be watched."""
         stream: Any = sys.stderr
-        self.attached = True
+        self.is_attached = True
         try:
             write = stream.write
 
-            def witnessed(text: str) -> Any:
-                self.remember(text)
+            def write_and_keep(text: str) -> Any:
+                self.keep(text)
                 return write(text)
 
-            stream.write = witnessed
+            stream.write = write_and_keep
         except Exception:
             return lambda: None
 
         def detach() -> None:
-            self.attached = False
-            if vars(stream).get("write") is witnessed:
+            self.is_attached = False
+            if vars(stream).get("write") is write_and_keep:
                 del stream.write
 
         return detach
 
-    def remember(self, text: Any) -> None:
-        """Keep the beginning of ``text`` and forget the oldest; anything but text is ignored."""
+    def keep(self, text: Any) -> None:
+        """Keep the beginning of ``text`` and drop the oldest one. Anything but text is ignored."""
         self.count += 1
         if isinstance(text, str):
             self._texts.append((self.count, text if len(text) < _LONGEST else text[:_LONGEST]))
 
-    def saw_traceback_of(self, error: BaseException, since: int) -> bool:
+    def has_traceback_of(self, error: BaseException, since: int) -> bool:
         """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself.
 
-        ``since`` is the ``count`` when the error came up: an earlier one of the same line does not count.
+        ``since`` is the ``count`` at the time of the error. An earlier error of the same line does not count.
         """
         frames = traceback.extract_tb(error.__traceback__)
         if not frames:
@@ -81,6 +81,6 @@ class Witness:
         innermost = f'File "{frames[-1].filename}", line {frames[-1].lineno}, in '
         header = text.find("Traceback (most recent call last)")
         frame = text.rfind(innermost)
-        # The first line of the last part: a group's further lines are indented, a long one is cut.
+        # The first line of the last part: further lines of a group are indented, and a long one is cut.
         name = "".join(traceback.format_exception_only(type(error), error)).strip().split("\n")[0][:200]
         return 0 <= header < frame and name in text[frame:]

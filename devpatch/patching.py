@@ -1,9 +1,9 @@
-"""Patches, and the ledger of what became of each: the only file that imports wrapt.
+"""Patches, and the ledger that records what became of each. This is the only file that imports wrapt.
 
-A patch is looked up, checked, applied and recorded; its undo is recorded when it is applied. Nothing
-here raises into the host: a patch that does not fit is a failed entry with a reason.
+A patch is looked up, checked, applied and recorded. Its undo is recorded when it is applied. Nothing
+here raises into the host: a patch that does not fit becomes a failed entry with a reason.
 
-Limits: a module that is reloaded loses its patches, as wrapt's import hooks do not cope with that.
+Limits: a module that is reloaded loses its patches, because wrapt's import hooks do not handle that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Undo = Callable[[], object]
 
 
 class Capability(enum.Enum):
-    """What a patch lets devpatch do in a server; features name the ones that they need."""
+    """What a patch lets devpatch do in a server. Features name the ones that they need."""
 
     START = "know when the server starts"
     ERRORS = "see a request's unhandled error"
@@ -50,9 +50,9 @@ class Unpatchable(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A change to one attribute of one module: ``path`` is "name" or "Class.name".
+    """A change to one attribute of one module. ``path`` is "name" or "Class.name".
 
-    ``provides`` is what is lost when it can't be made.
+    ``provides`` is what devpatch loses if the change can't be made.
     """
 
     target: str
@@ -76,11 +76,11 @@ class Patch:
             raise Unpatchable(f"{self.title} is not there ({error})") from None
 
     def check(self, module: ModuleType) -> None:
-        """Look without touching. Raises Unpatchable."""
+        """Check the target and change nothing. Raises Unpatchable."""
         self.look_up(module)
 
     def apply(self, module: ModuleType) -> Undo:
-        """Make the change; return what undoes it. Raises Unpatchable."""
+        """Make the change. Return a function that undoes it. Raises Unpatchable."""
         raise NotImplementedError
 
 
@@ -94,7 +94,7 @@ Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Wrap(Patch):
     """Call ``wrapper(wrapped, instance, args, kwargs)`` instead of a function or method.
 
-    ``arguments`` are the positional arguments, ``self`` included, with which it must be callable.
+    ``arguments`` are the positional arguments, including ``self``, that it must accept.
     """
 
     wrapper: Wrapper
@@ -110,16 +110,16 @@ class Wrap(Patch):
         if getattr(function, "_self_wrapper", None) is self.wrapper:
             return lambda: None  # Wrapped already: not a second time.
         self.check(module)
-        undo = _way_back(parent, name)
+        undo = _undo_of(parent, name)
         wrap_function_wrapper(module, self.path, self.wrapper)
         return undo
 
 
 @dataclass(frozen=True, eq=False)
 class Surround(Patch):
-    """Put the function that ``make`` builds around a method in its place; ``arguments`` as for ``Wrap``.
+    """Replace a method by the function that ``make`` builds around it. ``arguments`` are as for ``Wrap``.
 
-    For what each request calls: wrapt's wrapper, which can do more, makes three objects for each call.
+    This is for methods that every request calls. wrapt's wrapper can do more, but makes three objects for each call.
     """
 
     make: Make
@@ -138,7 +138,7 @@ class Surround(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Expect(Patch):
-    """Change nothing: the method has to be there, for it is changed in the classes that come along.
+    """Change nothing, but require the method: it is called, or changed later in the classes of single objects.
 
     ``arguments`` are as for ``Wrap``.
     """
@@ -156,11 +156,11 @@ class Expect(Patch):
 
 
 @dataclass(frozen=True, eq=False)
-class Overlay(Patch):
-    """Let a module see another object under a name of its: ``make`` gets what stood there."""
+class Replace(Patch):
+    """Replace a module's attribute by what ``make`` returns for it."""
 
     make: Callable[[Any], Any]
-    needs: tuple[str, ...] = ()  # attributes that what stands there must have
+    needs: tuple[str, ...] = ()  # attributes that the present value must have
 
     def check(self, module: ModuleType) -> None:
         """See Patch.check."""
@@ -179,7 +179,7 @@ class Overlay(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Connect(Patch):
-    """Connect a receiver to a signal, Django's or blinker's; no frame of ours stands on the stack afterwards."""
+    """Connect a receiver to a signal of Django or blinker. It leaves no frame of ours in a traceback."""
 
     receiver: Callable[..., object]
 
@@ -187,7 +187,7 @@ class Connect(Patch):
         """See Patch.check."""
         signal = self.look_up(module)[2]
         if not (hasattr(signal, "connect") and hasattr(signal, "disconnect")):
-            raise Unpatchable(f"{self.title} is no signal")
+            raise Unpatchable(f"{self.title} is not a signal")
 
     def apply(self, module: ModuleType) -> Undo:
         """See Patch.apply."""
@@ -198,8 +198,8 @@ class Connect(Patch):
 
 
 @dataclass(frozen=True, eq=False)
-class Enlist(Patch):
-    """Add what ``make`` builds of a module's attribute to one of devpatch's own lists, such as the dismissals."""
+class Register(Patch):
+    """Add what ``make`` builds from a module's attribute to a registry of devpatch, such as the dismissals."""
 
     make: Callable[[Any], Any]
     into: list[Any]
@@ -222,12 +222,13 @@ def _check_call(patch: Patch, function: Any, arguments: tuple[str, ...]) -> None
 
 def _surround(parent: Any, name: str, make: Make) -> Undo:
     function = getattr(parent, name)
-    undo = _way_back(parent, name)
+    undo = _undo_of(parent, name)
     setattr(parent, name, functools.wraps(function)(make(function)))
     return undo
 
 
-def _way_back(parent: Any, name: str) -> Undo:
+def _undo_of(parent: Any, name: str) -> Undo:
+    """Return a function that sets the attribute back to its present state."""
     own = vars(parent).get(name)
     if own is None:  # It is inherited.
         return lambda: delattr(parent, name)
@@ -241,34 +242,34 @@ def _signature(function: Any) -> str:
         return ""
 
 
-def overlaid(module: ModuleType, **replaced: Any) -> ModuleType:
-    """Return a module that shows the attributes of ``module``, some of them replaced."""
-    # A real module, for CPython finds the attributes of those, and of nothing like them, the fast way.
-    overlay = ModuleType(module.__name__)
-    vars(overlay).update(vars(module))
-    vars(overlay).update(replaced, __getattr__=functools.partial(getattr, module))  # PEP 562
-    return overlay
+def module_proxy(module: ModuleType, **replaced: Any) -> ModuleType:
+    """Return a module with the attributes of ``module``, some of them replaced."""
+    # A real module: CPython looks up attributes faster there than in any other kind of object.
+    proxy = ModuleType(module.__name__)
+    vars(proxy).update(vars(module))
+    vars(proxy).update(replaced, __getattr__=functools.partial(getattr, module))  # PEP 562
+    return proxy
 
 
 class Ledger:
-    """Every patch with its outcome, and the way back."""
+    """Every patch with its outcome and its undo."""
 
     def __init__(self) -> None:
         self.outcomes: dict[Patch, Outcome] = {}
         self.reasons: dict[Patch, str] = {}
         self.on_failure: Callable[[Patch, str], None] | None = None
         self._undos: list[tuple[Patch | None, Undo]] = []
-        self.surrounded: set[type] = set()  # by surround_methods; who is called often asks here first
+        self.surrounded: set[type] = set()  # by surround_methods
 
     def await_module(self, patch: Patch) -> None:
-        """Apply ``patch`` as soon as its module has been executed, which may be now."""
+        """Apply ``patch`` as soon as its module has been executed, now if it was."""
         if patch in self.outcomes and self.outcomes[patch] is not Outcome.RESTORED:
             return
         self.outcomes[patch] = Outcome.PENDING
         register_post_import_hook(lambda module: self.apply(patch, module), patch.target)
 
     def apply(self, patch: Patch, module: ModuleType) -> None:
-        """Apply ``patch`` now and record the outcome. Never raises: a hook that does fails the user's import."""
+        """Apply ``patch`` now and record the outcome. Never raises: that would fail the user's import."""
         try:
             undo = patch.apply(module)
         except Unpatchable as error:
@@ -280,10 +281,10 @@ class Ledger:
             self._undos.append((patch, undo))
 
     def surround_methods(self, kind: type, makes: Mapping[str, Make]) -> None:
-        """Do as ``Surround`` does with these methods of ``kind``; a second time do nothing.
+        """Do with these methods of ``kind`` what ``Surround`` does. A second call does nothing.
 
-        For classes that are known only when an object of theirs comes along. Attributes of the object
-        would do as well, but make CPython look up all its other methods the slow way.
+        This is for classes that become known with their first object. Attributes of the object
+        would work too, but they slow down the look-up of all its other methods.
         """
         if kind in self.surrounded:
             return
@@ -293,7 +294,7 @@ class Ledger:
             self.record(_surround(kind, name, make))
 
     def record(self, undo: Undo) -> None:
-        """Keep the undo of a change to an object, such as one server."""
+        """Record the undo of a change to an object, such as one server."""
         self._undos.append((None, undo))
 
     def _fail(self, patch: Patch, reason: str) -> None:
@@ -303,7 +304,7 @@ class Ledger:
             self.on_failure(patch, reason)
 
     def restore(self) -> None:
-        """Undo everything, the latest first. What can't be undone is left and the rest still is."""
+        """Undo everything, the latest change first. A failed undo does not stop the others."""
         while self._undos:
             patch, undo = self._undos.pop()
             try:
@@ -317,9 +318,9 @@ class Ledger:
 
 
 def dry_run(patch: Patch) -> str | None:
-    """Return why ``patch`` would not fit the installed version of its target; None if it fits.
+    """Return why ``patch`` does not fit the installed version of its target, or None if it fits.
 
-    Imports the target. A target that can't be imported is a reason as well.
+    It imports the target. A target that can't be imported is a reason as well.
     """
     try:
         patch.check(importlib.import_module(patch.target))

@@ -35,9 +35,9 @@ def exit_code(text: str) -> int:
     return number
 
 
-# What DEVPATCH_THREADED may be, beside a number of threads.
-AT_ONCE = "at once"
-ONE_BY_ONE = "one by one"
+# The values of DEVPATCH_THREADED besides a number of threads.
+CONCURRENT = "concurrent"
+ONE_AT_A_TIME = "one at a time"
 _THREADS = range(2, 1025)
 
 
@@ -45,7 +45,7 @@ def concurrency(text: str) -> int | str:
     """Read how requests are handled: a boolean, or a number of threads. Raises ValueError."""
     if text.isascii() and text.isdigit() and len(text) <= 4 and int(text) in _THREADS:
         return int(text)
-    return AT_ONCE if boolean(text) else ONE_BY_ONE
+    return CONCURRENT if boolean(text) else ONE_AT_A_TIME
 
 
 _CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -65,7 +65,7 @@ def callables(text: str) -> tuple[str, ...]:
 
 
 class Unlikely(ValueError):
-    """A bad value with a hint at what was meant."""
+    """A bad value, with a hint at the intended one."""
 
 
 BOOLEAN_VALUES = f"{', '.join((*_TRUE, *_FALSE[:-1]))} or {_FALSE[-1]}"
@@ -82,19 +82,19 @@ class Switch:
     help: str
 
 
-DISABLE = Switch("DEVPATCH_DISABLE", boolean, False, BOOLEAN_VALUES, "switch all of devpatch off")
+DISABLE = Switch("DEVPATCH_DISABLE", boolean, False, BOOLEAN_VALUES, "turn all of devpatch off")
 FAILFAST = Switch(
     "DEVPATCH_FAILFAST",
     boolean,
     False,
     BOOLEAN_VALUES,
-    "stop the server, with a status, on the first request error that nothing handled",
+    "stop the server, with an exit status, at the first unhandled request error",
 )
 FAILFAST_EXIT_CODE = Switch(
     "DEVPATCH_FAILFAST_EXIT_CODE",
     exit_code,
     1,
-    "a number from 1 to 255, but not 3, which reloaders take to mean reload",
+    "a number from 1 to 255, but not 3, which means reload to reloaders",
     "the exit status of DEVPATCH_FAILFAST",
 )
 THREADED = Switch(
@@ -102,14 +102,14 @@ THREADED = Switch(
     concurrency,
     None,
     f"{BOOLEAN_VALUES}, or a number of threads from {_THREADS[0]} to {_THREADS[-1]}",
-    "handle requests at once, at most so many at once, or (0) one by one",
+    "handle requests concurrently, with at most that many threads, or (0) one at a time",
 )
 FAILSAFE = Switch(
     "DEVPATCH_FAILSAFE",
     boolean,
     False,
     BOOLEAN_VALUES,
-    "keep the reloading server up when code is broken, and start it again on the next change",
+    "keep the reloading server up when code is broken, and start the code again at the next change",
 )
 
 EXC_INFO = Switch(
@@ -117,21 +117,21 @@ EXC_INFO = Switch(
     boolean,
     False,
     BOOLEAN_VALUES,
-    "hand the exception behind an error response to start_response, under any WSGI server",
+    "pass the exception behind an error response to start_response, under any WSGI server",
 )
 ON_ERROR = Switch(
     "DEVPATCH_ON_ERROR",
     callables,
     (),
     "package.module:callable, several separated by commas",
-    "call it with an ErrorEvent for each unhandled request error, and each failed load that is held",
+    "call each of them with an ErrorEvent for every unhandled request error and every failed load that is held",
 )
 ERROR_LOG = Switch(
     "DEVPATCH_ERROR_LOG",
     str,
     (),
     "the path of a file",
-    "append each of these errors to it, one JSON object per line",
+    "append every unhandled request error and every failed load that is held to the file, one JSON object per line",
 )
 
 SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
@@ -166,12 +166,12 @@ class Settings:
 
     @property
     def disabled(self) -> bool:
-        """Whether DEVPATCH_DISABLE switches all of it off."""
+        """Whether DEVPATCH_DISABLE turns everything off."""
         return bool(self[DISABLE])
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read every switch from ``environ``; a bad value leaves the default and a problem. Never raises."""
+    """Read every switch from ``environ``. A bad value gives the default and a problem. Never raises."""
     readings = {switch.name: _read_one(switch, environ.get(switch.name)) for switch in SWITCHES}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in readings)
     return Settings(readings, tuple(unknown))
@@ -195,10 +195,10 @@ def _quoted(text: str) -> str:
 
 
 def nearest(name: str) -> str | None:
-    """Return the known switch whose name is most like ``name``, if any is."""
+    """Return the switch with the most similar name, or None."""
     import difflib
 
-    # The prefix, which all share, would make any two names alike.
+    # All share the prefix. It would make any two names similar.
     names = {switch.name.removeprefix(PREFIX): switch.name for switch in SWITCHES}
     matches = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1, cutoff=0.6)
     return names[matches[0]] if matches else None

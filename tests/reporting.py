@@ -55,7 +55,7 @@ def valid(text):
         except ImportError:
             _validator = False
         else:
-            schema = importlib.resources.files("devpatch.features") / "error_log.schema.json"
+            schema = importlib.resources.files("devpatch.features.error_log") / "error_log.schema.json"
             _validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
     if _validator:
         _validator.validate(line)

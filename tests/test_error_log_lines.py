@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reporting import valid
 
-from devpatch import failures
-from devpatch.features.error_log import ErrorLog, masked
+from devpatch.features.error_log.feature import ErrorLog, masked
+from devpatch.lifecycle import failures
 
 MOST_BYTES = 2_000_000  # of a line
 

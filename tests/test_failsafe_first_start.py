@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from servers import RELOADS
 from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
 
-from devpatch.features.failsafe.commands import Command, recognise, starts_a_server
+from devpatch.features.failsafe.supervisor.command_lines import Command, recognise, starts_a_server
 
 BREAKAGES = {
     "syntax": lambda text: f"{text}\ndef (\n",

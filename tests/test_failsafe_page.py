@@ -236,7 +236,7 @@ class TestAnswers:
     def test_the_json_is_as_its_schema_says(self, broken):
         jsonschema = pytest.importorskip("jsonschema")
         server, source, whole = broken
-        schema = importlib.resources.files("devpatch.features.failsafe") / "failure.schema.json"
+        schema = importlib.resources.files("devpatch.features.failsafe.page") / "failure.schema.json"
         texts = [None, whole + "\nx = (1,\n", f"import os; os._exit(9)\n{whole}", whole + LONG]
         texts += [whole + GROUP] if sys.version_info >= (3, 11) else []
         for text in texts:

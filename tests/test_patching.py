@@ -10,19 +10,19 @@ from harness import python
 # In a process of its own: patches are made in the frameworks that it imported.
 SCRIPT = """
 import importlib, json, sys
-from devpatch import integrations
-from devpatch.patching import Connect, Enlist, Outcome, Overlay, Wrap, dry_run, ledger
+from devpatch import assembly
+from devpatch.patching import Connect, Outcome, Register, Replace, Wrap, dry_run, ledger
 
 def state(patch):
     parent, name, value = patch.look_up(sys.modules[patch.target])
     if isinstance(patch, Connect):
         return len(value.receivers)
-    if isinstance(patch, Enlist):
+    if isinstance(patch, Register):
         return len(patch.into)
     return (id(vars(parent).get(name)), name in vars(parent), type(value).__name__)
 
-patches = dict.fromkeys(p for row in integrations.SERVERS for p in integrations.patches_for(row.name))
-integrations.prepare_checks()
+patches = dict.fromkeys(p for row in assembly.servers() for p in assembly.patches_for(row.name))
+assembly.prepare_checks()
 available = [p for p in patches if importlib.util.find_spec(p.target.partition(".")[0])]
 found = {"titles": [p.title for p in available], "unfit": [r for p in available if (r := dry_run(p))]}
 fit = [p for p in available if not dry_run(p)]
@@ -31,7 +31,8 @@ for p in fit:
     ledger.await_module(p)
 found["applied"] = all(ledger.outcomes[p] is Outcome.APPLIED for p in fit)
 once = [state(p) for p in fit]
-found["changed"] = all(a != b for p, a, b in zip(fit, before, once) if isinstance(p, (Wrap, Overlay, Connect, Enlist)))
+kinds = (Wrap, Replace, Connect, Register)
+found["changed"] = all(a != b for p, a, b in zip(fit, before, once) if isinstance(p, kinds))
 for p in fit:
     ledger.await_module(p)
     if isinstance(p, Wrap):
@@ -87,15 +88,15 @@ def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
 
 def test_the_tables_of_server_modules_agree():
     """The gate's, which may import nothing, the one for a missing wrapt, and the integrations' own."""
-    from devpatch import APPLICATION_MODULES, SERVER_MODULES, arming, first_start, integrations
-    from devpatch.patching import Capability, Enlist, Surround
+    from devpatch import APPLICATION_MODULES, COMMAND_LINE_MODULES, SERVER_MODULES, assembly, refusals
+    from devpatch.patching import Capability, Register, Surround
 
-    patches = integrations.entry_patches()
+    patches = assembly.entry_patches()
     starts = {(p.target, p.path) for p in patches if p.provides is Capability.START}
     starts -= {("werkzeug.serving", "make_server")}
-    assert starts == {(module, path) for module, paths in arming._ENTRIES.items() for path in paths}
-    # An Enlist only notes that a framework is there; it opens no gate.
-    targets = {p.target for p in patches if not isinstance(p, Enlist)}
-    assert targets == SERVER_MODULES | first_start.COMMAND_LINES
-    applications = integrations.application_patches()
+    assert starts == {(module, path) for module, paths in refusals.ENTRIES.items() for path in paths}
+    # A Register only notes that a framework is there. It opens no gate.
+    targets = {p.target for p in patches if not isinstance(p, Register)}
+    assert targets == SERVER_MODULES | COMMAND_LINE_MODULES
+    applications = assembly.application_patches()
     assert {p.target for p in applications if isinstance(p, Surround)} == APPLICATION_MODULES

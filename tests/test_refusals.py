@@ -60,7 +60,7 @@ class TestUnknownNames:
         server = serve(mode, DEVPATCH_FALFAST="1")
         said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
         assert said == [
-            "devpatch: DEVPATCH_FALFAST is no switch of devpatch; did you mean DEVPATCH_FAILFAST?"
+            "devpatch: DEVPATCH_FALFAST is not a switch of devpatch; did you mean DEVPATCH_FAILFAST?"
         ]
         assert server.get("/view/").status == 500
         assert server.get("/ok/").status == 200

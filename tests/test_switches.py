@@ -38,7 +38,7 @@ def test_exit_codes(number):
 @given(st.integers())
 def test_concurrency(number):
     reading = switches.read({"DEVPATCH_THREADED": str(number)}).readings["DEVPATCH_THREADED"]
-    expected = {0: switches.ONE_BY_ONE, 1: switches.AT_ONCE}.get(number, number)
+    expected = {0: switches.ONE_AT_A_TIME, 1: switches.CONCURRENT}.get(number, number)
     if 0 <= number <= 1024:
         assert (reading.value, reading.problem) == (expected, None)
     else:

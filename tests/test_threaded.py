@@ -41,11 +41,11 @@ def measure(server, clients, company, seconds):
 
 
 def says_when_it_wins(server, mode, over):
-    own = "at once" if "threaded" in mode.marks else "one by one"
+    own = "concurrently" if "threaded" in mode.marks else "one at a time"
     # A program's own server is not asked beforehand what it would do.
     wins = mode.server != "wsgiref" and own == over
-    assert server.stderr.count("wins over") == wins
-    assert server.stderr.count(f"wins over the command, which would handle them {own}") == wins
+    assert server.stderr.count("overrides") == wins
+    assert server.stderr.count(f"overrides the command, which would handle them {own}") == wins
 
 
 class TestValues:
@@ -55,7 +55,7 @@ class TestValues:
         most, threads, main = measure(server, 8, company=8, seconds=20)
         assert (most, len(threads), main) == (8, 8, {b"False"})
         assert server.stderr.count("devpatch: threaded is on for") == 1
-        says_when_it_wins(server, mode, "one by one")
+        says_when_it_wins(server, mode, "one at a time")
 
     @at_once
     def test_bounded(self, serve, mode):
@@ -69,7 +69,7 @@ class TestValues:
         most, threads, _main = measure(server, 6, company=2, seconds=0.1)
         assert (most, len(threads)) == (1, 1)
         if not mode.stays_single:
-            says_when_it_wins(server, mode, "at once")
+            says_when_it_wins(server, mode, "concurrently")
 
     def test_a_thread_takes_the_next_request(self, serve):
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_THREADED="1")

@@ -146,7 +146,7 @@ class TestStatus:
         assert result.returncode == 0, result.stderr
         for part in (
             "start-up file",
-            "it fired in this process",
+            "it ran in this process",
             "DEVPATCH_FAILFAST ",
             "on",
             "fail-fast",
@@ -156,7 +156,7 @@ class TestStatus:
 
     def test_for_programs(self):
         found = json.loads(python("-m", "devpatch", "--json", **ON).stdout)
-        assert found["start_up_file"]["fired"] is True
+        assert found["start_up_file"]["ran"] is True
         assert len(found["start_up_file"]["paths"]) == 1
         by_name = {switch["name"]: switch for switch in found["switches"]}
         assert by_name["DEVPATCH_FAILFAST"]["value"] is True
@@ -175,8 +175,8 @@ class TestStatus:
         assert "DEVPATCH_FAILFAST='ture' is not valid" in result.stdout
         assert "did you mean DEVPATCH_FAILFAST?" in result.stdout
 
-    def test_not_fired(self):
-        assert "it did not fire: no DEVPATCH_ variable is set" in python("-m", "devpatch").stdout
+    def test_not_run(self):
+        assert "it did not run: no DEVPATCH_ variable is set" in python("-m", "devpatch").stdout
         assert "-E or -I" in python("-E", "-m", "devpatch", **ON).stdout
 
     def test_why_a_server_is_not_available(self, tmp_path):

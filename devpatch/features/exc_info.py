@@ -1,19 +1,15 @@
-"""DEVPATCH_EXC_INFO: WSGI middleware and servers are told of the exception behind a response with status 500.
+"""DEVPATCH_EXC_INFO: WSGI middleware and servers get the exception behind a response with status 500.
 
-The patches stand on the application and work under any WSGI server; they are made when its framework is
-imported. A development server says that it is on; any other is not spoken to, unless it can't be done.
+The patches are made on the application when its framework is imported, and work under any WSGI server. A
+development server prints that it is on. Under other servers nothing is printed, unless it does not work.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .. import switches
+from ..lifecycle.starts import Start
 from ..patching import Capability
 from . import Feature
-
-if TYPE_CHECKING:
-    from ..serving import Start
 
 
 class ExcInfo(Feature):
@@ -22,16 +18,8 @@ class ExcInfo(Feature):
     name = "exc-info"
     switch = switches.EXC_INFO
     needs = frozenset({Capability.EXC_INFO})
-    guards = False
+    watches_requests = False
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         return f"{self.name} is on for {start.server}: start_response gets the exception behind an error response"
-
-
-_the_one = ExcInfo()
-
-
-def feature() -> ExcInfo:
-    """Return the feature; there is one per process."""
-    return _the_one

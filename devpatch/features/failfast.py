@@ -1,4 +1,4 @@
-"""DEVPATCH_FAILFAST: the server stops, with a status, on the first request error that nothing handled.
+"""DEVPATCH_FAILFAST: the server stops, with a status, at the first unhandled request error.
 
 The response goes out first. Then the connection is shut down for writing, what the client still sends
 is read for a moment, and the process ends by a normal exit.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import traceback
-from typing import TYPE_CHECKING
 
-from .. import connections, console, requests, switches
+from .. import console, switches
+from ..lifecycle import connections, requests
+from ..lifecycle.endings import ending, exit_status_of
+from ..lifecycle.exceptions import hide_own_frames
+from ..lifecycle.starts import Start
 from ..patching import Capability, ledger
-from ..process import ending, exit_status_of
 from . import Feature
-
-if TYPE_CHECKING:
-    from ..serving import Start
 
 
 class FailFast(Feature):
@@ -31,8 +30,8 @@ class FailFast(Feature):
     def __init__(self) -> None:
         self._status = 1
         self._first: requests.Request | None = None
-        self._witness = console.Witness()
-        self._failed_at: dict[requests.Request, int] = {}
+        self._tee = console.StderrTee()
+        self._texts_before: dict[requests.Request, int] = {}
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
@@ -52,51 +51,51 @@ class FailFast(Feature):
         status = settings[switches.FAILFAST_EXIT_CODE]
         return f"fail-fast is on for {start.server}: the first unhandled error stops it with exit status {status}"
 
-    def begin(self, settings: switches.Settings) -> None:
-        """See Feature.begin."""
+    def activate(self, settings: switches.Settings) -> None:
+        """See Feature.activate."""
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
-        ledger.record(requests.listen(requests.Event.FAILED, self._foresee))
-        ledger.record(requests.listen(requests.Event.RESPONSE_SENT, self._stop))
-        ledger.record(requests.listen(requests.Event.FINISHED, self._settle))
-        ledger.record(requests.listen(requests.Event.READING_ON, self._hurry))
+        ledger.record(requests.listen(requests.Event.FAILED, self._expect_end))
+        ledger.record(requests.listen(requests.Event.ANSWERED, self._request_end))
+        ledger.record(requests.listen(requests.Event.ENDED, self._release_end))
+        ledger.record(requests.listen(requests.Event.READS_BEFORE_ANSWER, self._limit_reading))
 
-    def _foresee(self, request: requests.Request) -> None:
-        # Only now, for it would cost each line of a healthy server's log a little.
-        if not self._witness.attached:
-            ledger.record(self._witness.attach())
-        self._failed_at[request] = self._witness.count
-        ending.foresee()
+    def _expect_end(self, request: requests.Request) -> None:
+        # Only now: it would cost each line of a healthy server's log a little.
+        if not self._tee.is_attached:
+            ledger.record(self._tee.attach())
+        self._texts_before[request] = self._tee.count
+        ending.expect()
 
-    def _stop(self, request: requests.Request) -> None:
+    def _request_end(self, request: requests.Request) -> None:
         error = request.error
         if error is None:
             return
         status, text = exit_status_of(error.code) if isinstance(error, SystemExit) else (self._status, None)
-        if ending.request(status, lambda: self._tell(request, error, status, text)):
+        if ending.request(status, lambda: self._report(request, error, status, text)):
             self._first = request
             connections.drain(request.connection)
 
-    def _settle(self, request: requests.Request) -> None:
+    def _release_end(self, request: requests.Request) -> None:
         if request is self._first:
-            ending.settle()
-        self._failed_at.pop(request, None)
+            ending.release()
+        self._texts_before.pop(request, None)
 
-    def _hurry(self, request: requests.Request) -> None:
-        # The server answers an error only after it has read the client's bytes to their end, which
-        # never comes where the client waits for the answer.
+    def _limit_reading(self, request: requests.Request) -> None:
+        # The server reads the client's bytes to their end before it answers. A client that waits for the answer
+        # sends no end.
         timer = threading.Timer(connections.DRAIN_LIMIT, connections.end_reading, (request.connection,))
         timer.daemon = True
         timer.start()
 
-    def _tell(self, request: requests.Request, error: BaseException, status: int, text: str | None) -> None:
+    def _report(self, request: requests.Request, error: BaseException, status: int, text: str | None) -> None:
         if isinstance(error, SystemExit):
             if text is not None:
                 console.write(text + "\n")
             what = f"sys.exit({'' if error.code is None else _shown(error.code)})"
         else:
-            requests.without_our_frames(error)
-            if not self._witness.saw_traceback_of(error, self._failed_at.get(request, 0)):
+            hide_own_frames(error)
+            if not self._tee.has_traceback_of(error, self._texts_before.get(request, 0)):
                 console.write("".join(traceback.format_exception(error)))
             what = "".join(traceback.format_exception_only(error)).strip()
         console.say(f"fail-fast: {request.title}: {what}")
@@ -108,11 +107,3 @@ def _shown(code: object) -> str:
         return repr(code)
     except Exception:
         return object.__repr__(code)
-
-
-_the_one = FailFast()
-
-
-def feature() -> FailFast:
-    """Return the feature; there is one per process."""
-    return _the_one

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import inspect
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from .. import serving, threads, worker
+from ..lifecycle import sessions, starts, threads
+from ..lifecycle.proof import prove_wsgiref
 from ..patching import Capability, Expect, Wrap
+
+_MODULE = "django.core.servers.basehttp"
 
 
 def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     call = inspect.signature(wrapped).bind(*args, **kwargs)
-    own = bool(call.arguments.get("threading"))
-    serving.starting("runserver", threads=own)
-    call.arguments["threading"] = threads.handles_at_once(own)
+    by_itself = bool(call.arguments.get("threading"))
+    handlers = sys.modules[_MODULE].WSGIRequestHandler
+    starts.starting("runserver", concurrent=by_itself, proof=lambda: prove_wsgiref(handlers))
+    call.arguments["threading"] = threads.run_concurrently(by_itself)
     call.apply_defaults()
-    _take_listener_of_supervisor(call.arguments)
-    serving.claim()
+    _adopt_listener(call.arguments)
+    starts.expect_server()
     return wrapped(*call.args, **call.kwargs)
 
 
-def _take_listener_of_supervisor(arguments: dict[str, Any]) -> None:
+def _adopt_listener(arguments: dict[str, Any]) -> None:
     address = [arguments["addr"], arguments["port"], bool(arguments["ipv6"])]
-    if worker.moves_from(address):
-        worker.report(worker.Report.MOVED, address=address)
-        serving.end_broken_worker()
+    if sessions.worker.moves(address):
+        sessions.end_broken_worker()
         raise SystemExit  # of this thread
-    listener = worker.adopt()
+    listener = sessions.worker.adopt_listener()
     if listener is not None:
         arguments["server_cls"] = _adopting(arguments["server_cls"], listener)
 
 
 def _adopting(kind: Any, listener: socket.socket) -> Any:
-    """Return the class of servers with ``listener`` for its socket; all that it does when it binds, it still does."""
+    """Return a class of servers whose socket is ``listener``. It still does everything else that it does to bind."""
 
     def server_bind(server: Any) -> None:
         server.socket.close()
@@ -45,7 +49,6 @@ def _adopting(kind: Any, listener: socket.socket) -> Any:
     return type(kind.__name__, (kind,), {**names, "server_bind": server_bind})
 
 
-_MODULE = "django.core.servers.basehttp"
 # runserver binds the function by name, so it is patched as soon as its module has been executed.
 ENTRY_PATCHES = (Wrap(_MODULE, "run", Capability.START, _observe_run, ("addr", "port", "wsgi_handler")),)
 PATCHES = (
@@ -57,7 +60,7 @@ PATCHES = (
         ("addr", "port", "wsgi_handler", "ipv6", "threading", "on_bind", "server_cls"),
     ),
     Expect(_MODULE, "WSGIServer.server_bind", Capability.WORKERS, ("server",)),
-    # What Django does in it, once for each request, is done again for the requests of a kept connection.
+    # What Django does in them once for each request is done again for the requests of a kept connection.
     Expect(_MODULE, "WSGIRequestHandler.handle", Capability.THREADS, ("handler",)),
     Expect(_MODULE, "WSGIRequestHandler.handle_one_request", Capability.THREADS, ("handler",)),
 )

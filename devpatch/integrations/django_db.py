@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from .. import pool
-from ..patching import Capability, Enlist
+from ..lifecycle import threads
+from ..patching import Capability, Register
 
 
-def _close_all(connections: Any) -> pool.Task:
+def _close_all(connections: Any) -> Callable[[], None]:
     def close_those_of_this_thread() -> None:
         connections.close_all()
 
     return close_those_of_this_thread
 
 
-PATCHES = (Enlist("django.db", "connections", Capability.THREADS, _close_all, pool.farewells),)
+PATCHES = (Register("django.db", "connections", Capability.THREADS, _close_all, threads.cleanups),)

@@ -10,27 +10,27 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .. import worker
 from ..console import write
+from ..lifecycle import sessions
 from ..patching import Capability, Wrap
 
 
 def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: Any, kwargs: Any) -> Any:
     error = args[0] if args else kwargs.get("exc")
     if isinstance(error, BaseException):
-        worker.failed(error, lambda: write("".join(traceback.format_exception(error))))
+        sessions.worker.load_failed(error, lambda: write("".join(traceback.format_exception(error))))
     return wrapped(*args, **kwargs)
 
 
 def prepare_check() -> None:
-    """The command's module asks for a setting when it is imported: let it find Django's defaults."""
+    """Let the import of the command's module find Django's default settings: it reads one of them."""
     try:
         from django.conf import settings
 
         if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
             settings.configure()
     except Exception:
-        pass  # No Django, or a broken one, which the check will tell.
+        pass  # Django is missing or broken. The check reports that.
 
 
 ENTRY_PATCHES = (

@@ -1,32 +1,39 @@
 """django.core.handlers: exceptions that Django turns into a response with status 500.
 
-``got_request_exception`` is sent for each exception that nothing handled, from sync and async handlers,
-before a page is made of it, and never for one that Django answers with a 4xx. A receiver leaves no frame
-in the traceback that a debug page shows, as a wrapped function would.
+Django sends ``got_request_exception`` for each exception that nothing handled, from sync and async handlers,
+before it makes a page of it, and never for one that it answers with a 4xx. A receiver leaves no frame
+in the traceback of a debug page. A wrapped function would.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from .. import requests
-from ..patching import Capability, Connect, Enlist, Expect
+from ..lifecycle import applications, requests
+from ..patching import Capability, Connect, Expect, Register
 
 _PAGE_OF_RUNSERVER_PLUS = "django_extensions.management.technical_response"
 
 
 def _receive(sender: Any = None, request: Any = None, **_: Any) -> None:
     error = sys.exc_info()[1]
-    observed = requests.of(getattr(request, "environ", None))
-    if error is not None and observed is not None and not travels_on():
-        observed.note(error, "django")
+    known = requests.of(getattr(request, "environ", None))
+    if error is not None and known is not None and not _is_raised_again():
+        known.note(error, "django")
 
 
-def travels_on() -> bool:
+def _receive_for_response(sender: Any = None, request: Any = None, **_: Any) -> None:
+    error = sys.exc_info()[1]
+    if error is not None and not _is_raised_again():
+        applications.note(getattr(request, "environ", None), error)
+
+
+def _is_raised_again() -> bool:
     """Whether Django raises the exception again instead of answering it.
 
-    Then a middleware may still handle it; if none does, the server or the debugger reports it.
+    Then a middleware may still handle it. If none does, the server or the debugger reports it.
     """
     from django.conf import settings
     from django.views import debug
@@ -36,16 +43,16 @@ def travels_on() -> bool:
     return bool(settings.DEBUG and debug.technical_500_response.__module__ == _PAGE_OF_RUNSERVER_PLUS)
 
 
-def _is_cut_upload(unreadable: type[BaseException]) -> requests.Dismissal:
+def _is_cut_upload(unreadable: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, unreadable)
 
 
-# An upload that was cut is none of the application's errors.
-CUT_UPLOAD = Enlist(
+# An upload that was cut is not an error of the application.
+_CUT_UPLOAD = Register(
     "django.http.request", "UnreadablePostError", Capability.ERRORS, _is_cut_upload, requests.dismissals
 )
 ENTRY_PATCHES = (
-    Enlist(
+    Register(
         "django.core.handlers.base",
         "BaseHandler",
         Capability.ERRORS,
@@ -55,7 +62,11 @@ ENTRY_PATCHES = (
 )
 PATCHES = (
     Connect("django.core.signals", "got_request_exception", Capability.ERRORS, _receive),
-    # Who sends the signal: without it the receiver would hear nothing.
+    # It sends the signal. Without it the receiver would hear nothing.
     Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),
-    CUT_UPLOAD,
+    _CUT_UPLOAD,
+)
+APPLICATION_PATCHES = (
+    Connect("django.core.signals", "got_request_exception", Capability.EXC_INFO, _receive_for_response),
+    _CUT_UPLOAD,
 )

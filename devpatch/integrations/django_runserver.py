@@ -1,55 +1,69 @@
 """django.core.management.commands.runserver: the command, in the reloader's parent as in the worker.
 
-``execute`` is reached by every subclass (staticfiles', daphne's, a project's own) before anything else
-happens, so this is where a runserver that serves in a way of its own is found out.
+Every subclass (staticfiles', daphne's, a project's own) calls ``execute`` before anything else. So a runserver
+that serves in a way of its own is found here.
 """
 
 from __future__ import annotations
 
 import dis
+import socket
 import socketserver
 import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from .. import serving
+from ..lifecycle import sessions, starts
+from ..lifecycle.proof import prove_wsgiref
 from ..patching import Capability, Wrap
 
 _MODULE = "django.core.management.commands.runserver"
-# The methods that lead from the command to the server. An override may do more, but must come back.
+# The methods that lead from the command to the server. An override may do more, but must call Django's.
 _WAY_TO_SERVER = ("handle", "run", "inner_run")
-
-command: Any = None  # the one that runs in this process
 
 
 def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, options: dict[str, Any]) -> Any:
-    global command
-    command = instance
+    sessions.listener.address = lambda: [instance.addr, int(instance.port), bool(instance.use_ipv6)]
+    sessions.listener.listen = lambda address: _listen(address, instance)
     # Only testserver passes a shutdown message; it always serves without the reloader.
     name = "testserver" if options.get("shutdown_message") else "runserver"
-    threads = bool(options.get("use_threading"))
-    serving.starting(
+    concurrent = bool(options.get("use_threading"))
+    handlers = sys.modules["django.core.servers.basehttp"].WSGIRequestHandler
+    starts.starting(
         name,
         reloads=bool(options.get("use_reloader")),
-        threads=threads,
-        # testserver asks for threads wherever its database can take them.
-        one_by_one=None if name == "runserver" or threads else "its database takes one connection",
+        concurrent=concurrent,
+        # testserver asks for threads wherever its database allows them.
+        one_at_a_time=None if name == "runserver" or concurrent else "its database takes one connection",
         obstacle=_obstacle(instance, options),
+        proof=lambda: prove_wsgiref(handlers),
     )
     return wrapped(*args, **options)
 
 
-def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
-    """Return in what ``command`` is not Django's runserver, as far as serving goes; None if it seems to be.
+def _listen(address: sessions.Address | None, command: Any) -> socket.socket:
+    assert address is not None
+    host, port, ipv6 = address
 
-    Code is read, not run: an override that comes back in one branch and serves by itself in another passes.
+    class Listener(socketserver.TCPServer):
+        address_family = socket.AF_INET6 if ipv6 else socket.AF_INET
+        allow_reuse_address = True  # as Django's server
+        allow_reuse_port = getattr(command.server_cls, "allow_reuse_port", False)
+
+    return Listener((host, port), socketserver.BaseRequestHandler).socket
+
+
+def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
+    """Return how ``command`` serves in another way than Django's runserver, or None.
+
+    Its code is read, not run. An override that calls Django's in one branch and serves by itself in another passes.
     """
     core = sys.modules[_MODULE]
     kind = type(command)
     origin = f"{kind.__module__}.{kind.__qualname__}"
     server_class = getattr(command, "server_cls", None)
-    # With --noasgi, daphne's and channels' go back to Django's server, and only then change this attribute.
+    # With --noasgi, daphne's and channels' use Django's server, but change this attribute only later.
     if options.get("use_asgi", True) and not _is_class_of(server_class, core.WSGIServer):
         return f"{origin} replaces Django's server by {getattr(server_class, '__module__', server_class)}"
     if hasattr(socketserver, "ForkingMixIn") and _is_class_of(server_class, socketserver.ForkingMixIn):
@@ -67,7 +81,7 @@ def _is_class_of(value: Any, base: type) -> bool:
 
 
 def _leads_back(override: FunctionType, kind: type) -> bool:
-    """Whether a method calls ``super()``, or one of the way's methods on itself or on a class that it inherits."""
+    """Whether a method calls ``super()``, or one of these methods on itself or on a class that it inherits."""
     if any(name == "super" for name in override.__code__.co_names):
         return True
     before: Any = None

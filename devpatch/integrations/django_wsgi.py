@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from .. import applications
-from ..patching import Capability, Connect, Surround
-from . import django_handlers
+from ..lifecycle import applications
+from ..patching import Capability, Surround
 
 
 def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,12 +17,6 @@ def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
-def _receive(sender: Any = None, request: Any = None, **_: Any) -> None:
-    error = sys.exc_info()[1]
-    if error is not None and not django_handlers.travels_on():
-        applications.note(getattr(request, "environ", None), error)
-
-
 APPLICATION_PATCHES = (
     Surround(
         "django.core.handlers.wsgi",
@@ -33,6 +25,4 @@ APPLICATION_PATCHES = (
         _watch_call,
         ("handler", "environ", "start_response"),
     ),
-    Connect("django.core.signals", "got_request_exception", Capability.EXC_INFO, _receive),
-    django_handlers.CUT_UPLOAD,
 )

@@ -1,52 +1,51 @@
-"""flask: exceptions that Flask turns into a response with status 500, or hands to the debugger.
+"""flask: exceptions that Flask turns into a response with status 500, or passes to the debugger.
 
-``got_request_exception`` is sent for each exception that no error handler was registered for, also where
+Flask sends ``got_request_exception`` for each exception that has no error handler of its own, also where
 an ``errorhandler(500)`` then makes the page. An HTTPException that arrives there was trapped by
-TRAP_HTTP_EXCEPTIONS or TRAP_BAD_REQUEST_ERRORS (on in debug mode): a response, raised on purpose.
+TRAP_HTTP_EXCEPTIONS or TRAP_BAD_REQUEST_ERRORS (on in debug mode). It is a response, raised on purpose.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .. import requests
-from ..connections import frames
-from ..patching import Capability, Connect, Enlist
+from ..lifecycle import applications, requests
+from ..patching import Capability, Connect, Register
 
 
 def _receive(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
-    if exception is None or propagates(sender):
-        return  # Where it propagates, a middleware may still handle it; if none does, the server reports it.
     from flask import request
+    from werkzeug.exceptions import HTTPException
 
-    observed = requests.of(request.environ)
-    if observed is not None:
-        observed.note(exception, "flask")
+    known = requests.of(request.environ)
+    if exception is None or known is None:
+        return
+    if isinstance(exception, HTTPException):
+        known.dismiss(exception)
+    elif not _is_raised_again(sender):
+        known.note(exception, "flask")
 
 
-def propagates(app: Any) -> bool:
-    """Whether Flask raises exceptions again instead of answering them; then a middleware may still handle them."""
+def _receive_for_response(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
+    from flask import request
+    from werkzeug.exceptions import HTTPException
+
+    if exception is None or isinstance(exception, HTTPException) or _is_raised_again(sender):
+        return
+    applications.note_before_response(request.environ, exception)
+
+
+def _is_raised_again(app: Any) -> bool:
+    """Whether Flask raises exceptions again instead of answering them.
+
+    Then a middleware may still handle it. If none does, the server or the debugger reports it.
+    """
     propagate = app.config["PROPAGATE_EXCEPTIONS"]
     return bool(app.testing or app.debug if propagate is None else propagate)
 
 
-def _is_trapped_response(flask_class: Any) -> requests.Dismissal:
-    from werkzeug.exceptions import HTTPException
-
-    code = flask_class.wsgi_app.__code__
-
-    def dismisses(error: BaseException) -> bool:
-        return isinstance(error, HTTPException) and any(
-            frame.f_code is code for frame in frames(error.__traceback__)
-        )
-
-    return dismisses
-
-
-# A response that was raised on purpose, and trapped, is no error.
-TRAPPED_RESPONSE = Enlist("flask.app", "Flask", Capability.ERRORS, _is_trapped_response, requests.dismissals)
-ENTRY_PATCHES = (Enlist("flask.app", "Flask", Capability.ERRORS, lambda _: "flask", requests.frameworks),)
-PATCHES = (
-    Connect("flask.signals", "got_request_exception", Capability.ERRORS, _receive),
-    TRAPPED_RESPONSE,
+ENTRY_PATCHES = (Register("flask.app", "Flask", Capability.ERRORS, lambda _: "flask", requests.frameworks),)
+PATCHES = (Connect("flask.signals", "got_request_exception", Capability.ERRORS, _receive),)
+APPLICATION_PATCHES = (
+    Connect("flask.signals", "got_request_exception", Capability.EXC_INFO, _receive_for_response),
 )

@@ -1,4 +1,4 @@
-"""socketserver: what a server that hands its connections to a pool is made of. Changed on single servers only."""
+"""socketserver: the methods that a pool of threads needs. They are changed on single servers only."""
 
 from __future__ import annotations
 

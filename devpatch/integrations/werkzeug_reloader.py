@@ -9,20 +9,19 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import serving, supervision, worker
-from ..patching import Capability, Expect, Overlay, Wrap, overlaid
-from ..process import ExitStatus, Leaving, ending
-from . import werkzeug_serving
+from ..lifecycle import sessions
+from ..lifecycle.endings import ExitStatus, RequestedExit, ending
+from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "werkzeug._reloader"
 
 
 def _make_time(time: ModuleType) -> ModuleType:
-    return overlaid(time, sleep=ending.sleep)
+    return module_proxy(time, sleep=ending.sleep)
 
 
 def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    # From Werkzeug 3.1 the watchdog loop waits for an event, and leaves with the status that means
+    # From Werkzeug 3.1 on the watchdog loop waits for an event, and leaves with the status that means
     # "reload" once it is set. Before, it sleeps, as the other loop does.
     wake = getattr(getattr(reloader, "should_reload", None), "set", None)
     if wake is not None:
@@ -30,50 +29,50 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
-        # To read the code of our own exit would count as its arrival.
-        if not isinstance(error, Leaving) and error.code == ExitStatus.RELOAD:
-            ending.leave_instead_of_reload()
-            serving.reloading()
+        # Our own exit comes first: to read its code would count as the interpreter's reading.
+        if not isinstance(error, RequestedExit) and error.code == ExitStatus.RELOAD:
+            ending.exit_instead_of_reload()
+            sessions.reloading()
         raise
 
 
 def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    if not worker.is_supervised():
+    if not sessions.worker.is_supervised:
         return wrapped(*args, **kwargs)
     serve, *rest = args
 
     def main() -> None:
-        worker.serves()  # By now the reloader has seen each file once.
+        sessions.worker.serves()  # By now the reloader has seen each file once.
         serve()
 
-    return supervision.run_worker(wrapped, sys.modules[_MODULE], serving.loading(main), *rest, **kwargs)
+    return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)
 
 
 def _observe_restart(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    if not supervision.is_taken_over():
+    if not sessions.is_taken_over():
         return wrapped(*args, **kwargs)
     module: Any = sys.modules[_MODULE]
-    return supervision.run(
-        supervision.Session(
+    return sessions.run(
+        sessions.Session(
             command=module._get_args_for_reloading(),
             environ={**os.environ, "WERKZEUG_RUN_MAIN": "true"},
             address=None,
             listen=_listen,
             before_start=lambda: module._log("info", f" * Restarting with {reloader.name}"),
-            tls=werkzeug_serving.tls_of_last_server,
+            tls=sessions.listener.tls,
             extra_files=frozenset(reloader.extra_files),
             exclude_patterns=frozenset(reloader.exclude_patterns),
         )
     )
 
 
-def _listen(address: supervision.Address | None) -> socket.socket:
-    # The one that run_simple has made, and that it hands to its worker.
+def _listen(address: sessions.Address | None) -> socket.socket:
+    # run_simple has made the socket, and passes it to its worker.
     return socket.socket(fileno=socket.dup(int(os.environ["WERKZEUG_SERVER_FD"])))
 
 
 PATCHES = (
-    Overlay(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
+    Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     Wrap(_MODULE, "ReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
     Wrap(_MODULE, "WatchdogReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run_with_reloader, ("main_func",)),

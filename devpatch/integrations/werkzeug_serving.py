@@ -1,7 +1,10 @@
 """werkzeug.serving: the start of a server, and each of its requests.
 
+``run_wsgi`` answers a request, and also the exceptions of the application that it catches. It makes a page for
+them by ``InternalServerError``, and that is where they are seen.
+
 Limits: the end of a response is known from the selector that ``run_wsgi`` makes next, to read what the
-client still sends. It may read that until the client closes, so the return of ``run_wsgi`` is no sign.
+client still sends. It may read that until the client closes, so the return of ``run_wsgi`` comes too late.
 """
 
 from __future__ import annotations
@@ -10,29 +13,25 @@ import importlib
 import inspect
 import selectors
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
-from .. import requests, serving, threads, worker
-from ..connections import frames, has_left
-from ..patching import Capability, Expect, Overlay, Wrap, ledger, overlaid
-from ..process import ending
+from ..lifecycle import requests, sessions, starts, threads
+from ..lifecycle.connections import has_left
+from ..lifecycle.endings import ending
+from ..lifecycle.proof import ProofError, prove
+from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
 
-# The exception that is being handled; exc_info makes a tuple of it, and these are asked for each request.
-_exception: Callable[[], BaseException | None] = getattr(sys, "exception", lambda: sys.exc_info()[1])
 _MODULE = "werkzeug.serving"
 _NAMES = {
     "flask.cli": "flask run",
     "flask.app": "app.run",
     "django_extensions.management.commands.runserver_plus": "runserver_plus",
 }
-# run_simple makes one server; a make_server that the program calls itself embeds one, and is left alone.
+# run_simple makes one server. A make_server that the program calls itself embeds one, which is left alone.
 _expects_server: ContextVar[bool] = ContextVar("devpatch_expects_server", default=False)
-tls_of_last_server: Any = None
-# The id of the exception that the program is handling while it serves, as in "except ImportError: app.run()".
-_around_server = id(None)
 
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -41,19 +40,21 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     except TypeError:
         return wrapped(*args, **kwargs)  # It says itself what is wrong with the call.
     if call.get("use_reloader"):
-        # run_simple imports it after its server is made; what can't be patched there is told before.
+        # run_simple imports it after its server is made, but what can't be patched in it must be known before.
         importlib.import_module("werkzeug._reloader")
-    serving.starting(
-        _NAMES.get(serving.caller(), "run_simple"),
+    handlers = call.get("request_handler") or sys.modules[_MODULE].WSGIRequestHandler
+    starts.starting(
+        _NAMES.get(starts.caller(), "run_simple"),
         reloads=bool(call.get("use_reloader")),
         forks=_is_above_one(call.get("processes")),
-        threads=bool(call.get("threaded")),
+        concurrent=bool(call.get("threaded")),
+        proof=lambda: _prove(handlers),
     )
-    if worker.has_failed():
-        serving.end_broken_worker()  # The application is a stand-in that raises for each request.
+    if sessions.worker.has_failed:
+        sessions.end_broken_worker()  # The application is a stand-in that raises for each request.
     _expects_server.set(True)
     if not call.get("use_reloader"):
-        worker.serves()  # The code was changed so: nothing watches from now on.
+        sessions.worker.serves()  # The code was changed so. Nothing watches from now on.
     return wrapped(*args, **kwargs)
 
 
@@ -61,64 +62,100 @@ def _is_above_one(processes: Any) -> bool:
     return isinstance(processes, int) and processes > 1
 
 
+def _prove(handlers: type) -> str | None:
+    ledger.surround_methods(handlers, _STEPS)
+    server = {
+        "_server_version": "Werkzeug",
+        "log": lambda *_: None,
+        "multiprocess": False,
+        "multithread": False,
+        "passthrough_errors": False,
+        "server_address": ("127.0.0.1", 0),
+        "ssl_context": None,
+    }
+    return prove(handlers, server, ProofError)
+
+
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     expected = _expects_server.get()
     if expected:
         call = inspect.signature(wrapped).bind(*args, **kwargs)
-        call.arguments["threaded"] = threads.handles_at_once(bool(call.arguments.get("threaded")))
+        call.arguments["threaded"] = threads.run_concurrently(bool(call.arguments.get("threaded")))
         args, kwargs = call.args, call.kwargs
     server = wrapped(*args, **kwargs)
     if expected:
-        global tls_of_last_server
-        tls_of_last_server = server.ssl_context
         _expects_server.set(False)
-        serving.guard(server)
-        global _around_server
-        _around_server = id(_exception())
-        if serving.is_guarded(server):
-            # Of the server's own class of handlers, for a program may bring one.
-            steps = _STEPS | (_PASSING_THROUGH if server.passthrough_errors else {})
-            _name_stations(server.RequestHandlerClass)
-            ledger.surround_methods(server.RequestHandlerClass, steps)
+        sessions.listener.tls = server.ssl_context
+        starts.watch(server)
+        if starts.is_watched(server):
+            # On the server's own class of handlers: a program may bring one.
+            ledger.surround_methods(server.RequestHandlerClass, _STEPS)
     return server
+
+
+class _Exchange:
+    """A request that ``run_wsgi`` answers."""
+
+    def __init__(self, request: requests.Request) -> None:
+        self.request = request
+        self.answers_error = False  # whether the server itself answers an exception now
+        # What the program handles while it serves, as in "except ImportError: app.run()".
+        self._around_server = sys.exc_info()[1]
+
+    def raised(self) -> BaseException | None:
+        """Return the exception of the application that is being handled, if there is one."""
+        error = sys.exc_info()[1]
+        return None if error is self._around_server else error
+
+
+_exchange: ContextVar[_Exchange | None] = ContextVar("devpatch_exchange", default=None)
+
+
+def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        request = requests.begin(handler, handler)
+        if request is None:
+            run_wsgi(handler)
+            return
+        token = _exchange.set(_Exchange(request))
+        try:
+            run_wsgi(handler)
+        except BaseException as error:  # SystemExit, and with passthrough_errors any.
+            request.note(error)
+            raise
+        finally:
+            _exchange.reset(token)
+            request.end()
+            ending.exit_if_requested()
+
+    return watched
 
 
 def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> Any:
-        if requests.noted:
-            requests.end()  # The one before it, of the same connection.
         environ = make_environ(handler)
-        if requests.needs_begin(environ) and id(handler.server) in serving.guarded:
-            requests.of_runner(handler, handler, environ).begin()
+        request = requests.current(handler)
+        if request is not None:
+            request.call(environ)
         return environ
 
     return watched
 
 
-def _request_of(handler: Any) -> requests.Request | None:
-    """Return this thread's request; None if its server is not guarded, or its head could not be read."""
-    if serving.is_guarded(handler.server) and hasattr(handler, "environ"):
-        return requests.of_runner(handler, handler)
-    return None
+def _watch_send_response(send_response: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any, code: int, *args: Any, **kwargs: Any) -> None:
+        request = requests.current(handler)
+        if request is not None:
+            request.status = int(code)
+        send_response(handler, code, *args, **kwargs)
 
-
-def _locate(variables: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    handler = variables["self"]
-    return (handler, handler) if serving.is_guarded(handler.server) else None
-
-
-def _name_stations(kind: type) -> None:
-    """Have the requests of this class of handlers found on the call stack."""
-    for base in kind.__mro__:
-        run_wsgi = vars(base).get("run_wsgi")
-        if inspect.isfunction(run_wsgi) and run_wsgi.__code__.co_varnames[:1] == ("self",):
-            requests.station(run_wsgi.__code__, _locate)
+    return watched
 
 
 def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, error: BaseException, environ: Any = None) -> Any:
         # Called for every connection error, also for one of the application's own.
-        request = _request_of(handler)
+        request = requests.current(handler)
         if request is not None:
             request.note(error)
         return connection_dropped(handler, error, environ)
@@ -126,67 +163,48 @@ def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callabl
     return watched
 
 
-def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(handler: Any) -> None:
-        # socketserver calls it in a finally clause, so an exception that gets by is known here.
-        # To surround run_wsgi would put a frame below the application, which costs more than all
-        # the rest: where it takes the stack across a page, another page is made for each request.
-        error = _exception()
-        try:
-            finish(handler)
-        finally:
-            # SystemExit, and with passthrough_errors any.
-            if error is not None and id(error) != _around_server:
-                request = _request_of(handler)
-                if request is not None:
-                    request.note(error)
-            if requests.noted:
-                requests.end()
-            if ending.requested:
-                ending.leave_if_requested()
-
-    return watched
-
-
-def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(handler: Any) -> None:
-        try:
-            run_wsgi(handler)
-        except Exception as error:
-            request = _request_of(handler)
-            if request is not None:  # Else the request line was malformed.
-                request.note(error)
-            raise
-
-    return watched
-
-
 _STEPS = {
+    "run_wsgi": _watch_run_wsgi,
     "make_environ": _watch_make_environ,
+    "send_response": _watch_send_response,
     "connection_dropped": _watch_connection_dropped,
-    "finish": _watch_finish,
 }
-# http.server's own handling of a request swallows TimeoutError, so there it has to be seen before.
-_PASSING_THROUGH = {"run_wsgi": _watch_run_wsgi}
+
+
+def _make_internal_server_error(error_class: Any) -> Any:
+    """Return what makes the server's own page for an exception, and tells that it does."""
+
+    def internal_server_error(*args: Any, **kwargs: Any) -> Any:
+        exchange = _exchange.get()
+        error = None if exchange is None else exchange.raised()
+        if exchange is not None and error is not None:
+            exchange.request.note(error)
+            exchange.answers_error = True
+        return error_class(*args, **kwargs)
+
+    return internal_server_error
 
 
 def _make_selectors(module: ModuleType) -> ModuleType:
     """Return the module with a DefaultSelector that tells that a response was written, or failed."""
-
     selector = module.DefaultSelector
 
     def default_selector() -> Any:
-        error = _exception()
-        if requests.noted or (error is not None and id(error) != _around_server):
-            request = _tell_of_response(None if id(error) == _around_server else error)
-            if request is not None and threads.bound is not None:
-                return _Drain(request)
-        return selector()
+        exchange = _exchange.get()
+        if exchange is None:
+            return selector()
+        error = None if exchange.answers_error else exchange.raised()
+        if error is None:
+            exchange.request.written()
+        else:
+            exchange.request.note(error)
+            exchange.request.reads_before_answer()
+        return _ClientReader(exchange.request)
 
-    return overlaid(module, DefaultSelector=default_selector)
+    return module_proxy(module, DefaultSelector=default_selector)
 
 
-class _Drain(selectors.DefaultSelector):
+class _ClientReader(selectors.DefaultSelector):
     """Tells when the server is about to wait for more than the client has sent."""
 
     def __init__(self, request: requests.Request) -> None:
@@ -196,50 +214,8 @@ class _Drain(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(timeout)
         if ready and not has_left(self._request.connection):
-            self._request.only_waits()
+            self._request.only_reads()
         return ready
-
-
-def _tell_of_response(error: BaseException | None) -> requests.Request | None:
-    """Say that the response was written, or what keeps it from that; returns the request if it is watched."""
-    if error is None:
-        request = requests.here()
-        if request is not None:
-            if request.error is not None:
-                read_status(request)
-            request.sent()
-        return request
-    variables = _variables_of_run_wsgi()
-    request = None if variables is None else _request_of(variables["self"])
-    if request is not None:
-        _report_failed_response(request, error)
-    return request
-
-
-def _report_failed_response(request: requests.Request, error: BaseException) -> None:
-    request.note(error)
-    read_status(request)
-    # The frame that handles the error: run_wsgi, when its plain page for it is out, or the function
-    # within it that ran the application, when that page is still to come.
-    outermost = next(frames(error.__traceback__), None)
-    if outermost is not None and outermost.f_code.co_name == "run_wsgi":
-        request.sent()
-    else:
-        request.reading_on()
-
-
-def read_status(request: requests.Request) -> None:
-    """Note the status of the response to an error, which only a variable of ``run_wsgi`` holds."""
-    variables = _variables_of_run_wsgi()
-    if variables and request.error is not None:
-        request.status_line = variables.get("status_sent")
-
-
-def _variables_of_run_wsgi() -> Mapping[str, Any] | None:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "run_wsgi":
-        frame = frame.f_back
-    return None if frame is None else frame.f_locals
 
 
 # flask.cli and others bind these by name, so they are patched once the module has been executed.
@@ -247,13 +223,13 @@ ENTRY_PATCHES = (
     Wrap(_MODULE, "run_simple", Capability.START, _observe_run_simple, ("hostname", "port", "application")),
     Wrap(_MODULE, "make_server", Capability.START, _observe_make_server, ("host", "port", "app")),
 )
+_HANDLER = "WSGIRequestHandler"
 PATCHES = (
-    Expect(_MODULE, "WSGIRequestHandler.run_wsgi", Capability.ERRORS, ("handler",)),
-    Expect(_MODULE, "WSGIRequestHandler.make_environ", Capability.ERRORS, ("handler",)),
-    Expect(
-        _MODULE, "WSGIRequestHandler.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")
-    ),
-    Expect(_MODULE, "WSGIRequestHandler.finish", Capability.ERRORS, ("handler",)),
+    Expect(_MODULE, f"{_HANDLER}.run_wsgi", Capability.ERRORS, ("handler",)),
+    Expect(_MODULE, f"{_HANDLER}.make_environ", Capability.ERRORS, ("handler",)),
+    Expect(_MODULE, f"{_HANDLER}.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")),
+    Expect(_MODULE, f"{_HANDLER}.send_response", Capability.RESPONSES, ("handler", "code", "message")),
     Expect(_MODULE, "make_server", Capability.THREADS, ("host", "port", "app", "threaded")),
-    Overlay(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),
+    Replace(_MODULE, "InternalServerError", Capability.ERRORS, _make_internal_server_error),
+    Replace(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),
 )

@@ -1,0 +1,22 @@
+"""Why a worker is broken, as the terminal and the error page show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a worker is broken. ``text`` is its traceback, or what is known if there is none.
+
+    ``chain`` has the exceptions as ``devpatch.lifecycle.failures`` describes them, or is empty. ``files`` and the
+    folders in ``paths`` may hold the cause. ``was_printed``: whether the terminal has shown it.
+    """
+
+    summary: str
+    text: str
+    chain: tuple[dict[str, Any], ...] = ()
+    files: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    was_printed: bool = True

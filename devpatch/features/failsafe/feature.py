@@ -1,0 +1,43 @@
+"""DEVPATCH_FAILSAFE: the reloader's parent becomes a supervisor, and a worker ends its requests before a reload.
+
+Without a reloader there is no parent, and so no effect.
+"""
+
+from __future__ import annotations
+
+from ... import switches
+from ...lifecycle import sessions, starts
+from ...lifecycle.sessions import Role
+from ...lifecycle.starts import Start
+from ...patching import Capability, ledger
+from .. import Feature
+from .worker import draining
+
+
+class FailSafe(Feature):
+    """See the module."""
+
+    name = "fail-safe"
+    switch = switches.FAILSAFE
+    needs = frozenset({Capability.START, Capability.WORKERS})
+    needs_reloader = True
+
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
+        """See Feature.objection."""
+        return "it runs without a reloader" if start.role is Role.PLAIN else None
+
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.announcement."""
+        return f"{self.name} is on for {start.server}: broken code does not end it, the next change starts it again"
+
+    def activate(self, settings: switches.Settings) -> None:
+        """See Feature.activate."""
+        ledger.record(sessions.take_over(_run))
+        ledger.record(starts.prepare(draining.prepare))
+
+
+def _run(session: sessions.Session) -> int:
+    # Imported here, because a worker does not need it and is started often.
+    from .supervisor import session as supervisor
+
+    return supervisor.run(session)

@@ -1,0 +1,72 @@
+"""The failure as an answer: an HTML page, JSON or plain text, for those who may see it.
+
+By DNS rebinding a foreign web site can read what a server on this machine answers, under a name of its own.
+So the failure is shown only under names that nobody else can own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from ..failure import Failure
+from . import html
+from .request import Request
+
+_HTML, _JSON, _TEXT = "text/html", "application/json", "text/plain"
+# Names that no public DNS server resolves: RFC 6761, RFC 6762, ICANN's .internal.
+_PRIVATE = (".localhost", ".local", ".test", ".internal")
+_FOREIGN_NAME = (
+    "The server's code is broken. The reason is shown only under an address of this machine.\n"
+    "Open it by its IP address or as localhost, or see the terminal.\n"
+)
+
+
+def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes | None:
+    """Return the whole response, or None if the client gets the stream of events instead."""
+    if not _is_private(request):
+        return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, _FOREIGN_NAME, _TEXT)
+    if request.path == html.EVENTS_PATH and request.method == "GET":
+        return None
+    kind = request.prefers((_HTML, _JSON, _TEXT))
+    headers: dict[str, str] = {"Vary": "Accept"}
+    if kind == _HTML:
+        nonce = html.new_nonce()
+        content = html.render(failure, folders, request.repeats_safely, nonce)
+        headers["Content-Security-Policy"] = html.policy(nonce)
+    elif kind == _JSON:
+        content = json.dumps(as_json(failure, folders), indent=2) + "\n"
+    else:
+        content = failure.text
+    return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, content, kind, headers)
+
+
+def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
+    """Return the failure as ``failure.schema.json`` describes it."""
+    return {
+        "summary": failure.summary,
+        "text": failure.text,
+        "exceptions": failure.chain,
+        "watched": list(folders),
+    }
+
+
+def _is_private(request: Request) -> bool:
+    hosts = request.headers.get_all("Host", [])
+    # A whole URL as the target names a host of its own, and no browser sends one.
+    if len(hosts) != 1 or not request.target.startswith(("/", "*")):
+        return False
+    name = hosts[0].strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    name = name.rstrip(".")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return bool(_HOST_NAME.fullmatch(name)) and ("." not in name or name.endswith(_PRIVATE))
+    return True
+
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")

@@ -1,0 +1,185 @@
+"""Command lines of development servers with a reloader, and the address in them.
+
+Only the command line of Python (``sys.orig_argv``) is read, because the code itself is broken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+Address = tuple[str, int, bool]  # host, port, whether it is IPv6
+
+_DJANGO_SCRIPTS = ("manage.py", "django-admin", "django-admin.py", "django-admin.exe")
+_FLASK_SCRIPTS = ("flask", "flask.exe")
+_RUNSERVERS = ("runserver", "runserver_plus")
+_ADDRPORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+):)?(?P<port>\d+)")
+_DJANGO_VALUES = frozenset(
+    {"--settings", "--pythonpath", "--verbosity", "-v"}
+    | {"--extra-file", "--exclude-pattern", "--reloader-interval", "--reloader-type", "--print-sql-location"}
+)
+# Options of `flask run` and its group that take a value of their own.
+_FLASK_VALUES = frozenset(
+    {"--app", "-A", "--env-file", "-e", "--host", "-h", "--port", "-p", "--cert", "--key"}
+    | {"--extra-files", "--exclude-patterns"}
+)
+# A string, or a comment, which a string may look like and the other way round.
+_STRING = re.compile(
+    r"(?s)(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)"
+)
+_NAMES_A_SERVER = re.compile(r"(?m)^\s*(from|import)\s+(flask|werkzeug)\b")
+_RUNS_APP = re.compile(r"(?!subprocess\b|asyncio\b)\b\w+(\(\))?\.run\s*\(")
+_RUNS_SIMPLE = re.compile(r"\brun_simple\s*\(")
+_ON = r"\s*=\s*(?!False|0|None|=)"
+_DEBUG = re.compile(rf"\b(debug|use_reloader){_ON}")
+_RELOADER = re.compile(rf"\buse_reloader{_ON}")
+_SETS_DEBUG = re.compile(rf"\.debug{_ON}|\bDEBUG(['\"]\s*\])?{_ON}")
+_NAMES_DEBUG = re.compile(rf"\b(debug|use_reloader)(['\"]\s*:\s*(?!False|0|None)|{_ON})")
+_LONGEST_SCRIPT = 1_000_000  # bytes that are read of it
+_MODULE = re.compile("-[bBdEiIOqsSuvx]*m")
+_TRUE = ("1", "true", "yes", "on", "t", "y")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A development server's command: its address (None: not known), and the script that starts it, if any."""
+
+    server: str
+    address: Address | None = None
+    script: str | None = None
+
+
+def recognise(
+    argv: Sequence[str], environ: Mapping[str, str], main_file: str | None = None
+) -> Command | None:
+    """Return the reloading server that ``argv`` starts, or None for all other programs.
+
+    ``main_file`` is the file of the main module. It tells what ``python -m`` starts.
+    """
+    target, arguments = _split(argv[1:])
+    name = os.path.basename(target)
+    if target in ("-m django", "-m django.__main__", "-m manage") or name in _DJANGO_SCRIPTS:
+        return _django(arguments)
+    if target in ("-m flask", "-m flask.__main__") or name in _FLASK_SCRIPTS:
+        return _flask(arguments, environ)
+    if target.startswith("-m "):
+        return Command("the module", script=main_file) if main_file else None
+    return Command("the script", script=target) if target else None
+
+
+def _split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return what Python runs, a script or "-m module", and the arguments for it."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if _MODULE.fullmatch(word) and rest:
+            return f"-m {rest.pop(0)}", rest
+        if word == "-c":
+            return "", rest
+        if word in ("-W", "-X"):
+            rest[:1] = []
+        elif not word.startswith("-"):
+            return word, rest
+    return "", []
+
+
+def _django(arguments: list[str]) -> Command | None:
+    if not arguments or arguments[0] not in _RUNSERVERS or "--noreload" in arguments:
+        return None
+    if any(word in ("-h", "--help", "--version") for word in arguments):
+        return None
+    if any(word.startswith(("--cert", "--key-file")) for word in arguments):
+        return Command(arguments[0])  # It would speak TLS.
+    ipv6 = "-6" in arguments or "--ipv6" in arguments
+    words = list(_positional(arguments[1:]))
+    if not words:
+        return Command(arguments[0], ("::1" if ipv6 else "127.0.0.1", 8000, ipv6))
+    found = _ADDRPORT.fullmatch(words[0])
+    if found is None:
+        return Command(arguments[0])
+    host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
+    return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
+
+
+def _positional(words: list[str]) -> Iterator[str]:
+    rest = iter(words)
+    for word in rest:
+        if word in _DJANGO_VALUES:
+            next(rest, None)
+        elif not word.startswith("-"):
+            yield word
+
+
+def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
+    options: dict[str, str] = {}
+    flags: list[str] = []
+    words: list[str] = []
+    rest = list(arguments)
+    while rest:
+        name, is_given, value = rest.pop(0).partition("=")
+        if name[:2] in ("-p", "-h", "-A", "-e") and name[2:]:  # -p8000
+            options[name[:2]] = name[2:]
+        elif name in _FLASK_VALUES:
+            options[name] = value if is_given else (rest.pop(0) if rest else "")
+        elif name.startswith("-"):
+            flags.append(name)
+        else:
+            words.append(name)
+    debug = environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    debug = ("--debug" in flags or debug) and "--no-debug" not in flags
+    reloads = ("--reload" in flags or debug) and "--no-reload" not in flags
+    if words[:1] != ["run"] or not reloads or "--help" in flags:
+        return None
+    if "--cert" in options or environ.get("FLASK_RUN_CERT"):
+        return Command("flask run")
+    host = options.get("--host") or options.get("-h") or environ.get("FLASK_RUN_HOST") or "127.0.0.1"
+    port = options.get("--port") or options.get("-p") or environ.get("FLASK_RUN_PORT") or "5000"
+    if not (port.isascii() and port.isdigit()):
+        return Command("flask run")
+    return Command("flask run", (host, int(port), ":" in host))
+
+
+def starts_a_server(script: str, environ: Mapping[str, str], *, is_loaded: bool = False) -> bool:
+    """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads.
+
+    ``is_loaded``: one of them was imported, by whatever name. The text may be broken, so it is
+    searched and not parsed: for ``app.run(debug=True)``, or for ``.run(`` with debug set by other means.
+    """
+    try:
+        with open(script, "rb") as file:
+            text = file.read(_LONGEST_SCRIPT).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return False
+    text = _STRING.sub(lambda found: "" if found[0].startswith("#") else found[0], text)
+    if not is_loaded and not _NAMES_A_SERVER.search(text):
+        return False
+    code = _STRING.sub("''", text)
+    if any(_RELOADER.search(arguments) for arguments in _arguments(_RUNS_SIMPLE, code)):
+        return True
+    is_set = bool(_SETS_DEBUG.search(text)) or environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    return any(
+        is_set
+        or _DEBUG.search(arguments)
+        or _third(arguments) in ("True", "1")
+        or ("**" in arguments and _NAMES_DEBUG.search(text))
+        for arguments in _arguments(_RUNS_APP, code)
+    )
+
+
+def _arguments(call: re.Pattern[str], code: str) -> Iterator[str]:
+    """Yield the text between the parentheses of each ``call`` in ``code``, whose strings are empty."""
+    for found in call.finditer(code):
+        depth, end = 1, found.end()
+        while depth and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        yield code[found.end() : end - 1]
+
+
+def _third(arguments: str) -> str:
+    """Return the third argument, which ``app.run`` takes for ``debug``."""
+    while (bare := re.sub(r"\([^()]*\)", "", arguments)) != arguments:
+        arguments = bare
+    return [*arguments.split(","), "", "", ""][2].strip()

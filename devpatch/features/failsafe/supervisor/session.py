@@ -1,0 +1,237 @@
+"""The supervisor: the reloader's parent, which owns the listening socket and outlives every broken worker.
+
+    start a worker ──► it serves ──► a file changes: it reloads ──► start the next
+         ▲                └──► the code breaks it ──┐
+         │                                          ▼
+         └──── a file changes, or Enter ◄── answer with the failure
+
+While no worker accepts connections, they wait in the socket's backlog. None is refused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .... import console
+from ....lifecycle import loads
+from ....lifecycle.sessions import Session
+from ..ipc import Report
+from ..page.server import BACKLOG, PageServer
+from .waiting import Waiting
+from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
+from .worker_process import INTERRUPT_LIMIT, Verdict, Worker, script_of
+
+_POLL_INTERVAL = 0.1  # seconds between two looks at a worker that loads
+# A worker that has reported its failure is ended if it does not end by itself within these seconds.
+_FAILURE_LIMIT = 4.0
+# One that reloads may have slow exit handlers, but clients wait for the next one meanwhile.
+_RELOAD_LIMIT = 10.0
+# When a worker has begun to serve, its reloader needs so many seconds to see an earlier change.
+_HANDOVER = 2.5
+
+
+def run(session: Session) -> int:
+    """Run ``session`` to its end and return the exit status of its last worker."""
+    return Supervisor(session).run()
+
+
+class Supervisor:
+    """One session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        script = script_of(session.command)
+        self._watcher = Watcher(
+            folders=project_folders(script, os.getcwd()),
+            paths=[path for path in sys.path if path],
+            files=session.extra_files,
+            exclude_patterns=session.exclude_patterns,
+        )
+        self._waiting = Waiting(self._watcher)
+        self._folder = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._before: Snapshot = {}
+        self._standby: Worker | None = None  # starts while the one before it ends
+        self._listen()
+
+    def _listen(self) -> None:
+        session = self._session
+        try:
+            self._listener = session.listen(session.address)
+        except Exception:
+            # No edit of the code repairs that. The worker fails in the same way and prints its usual message.
+            self._waiting.page_server = None
+            self._descriptor = None
+            return
+        self._listener.listen(BACKLOG)
+        self._waiting.page_server = PageServer(self._listener, session.tls)
+        self._descriptor = None
+        if session.address is not None:
+            self._listener.set_inheritable(True)
+            self._descriptor = self._listener.fileno()
+
+    def run(self) -> int:
+        """See ``run``."""
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, _close_terminal)
+        try:
+            while True:
+                worker, verdict = self._run_worker()
+                is_ours = self._waiting.page_server is not None
+                if verdict is not Verdict.RELOAD:
+                    self._end_standby()
+                if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and not is_ours):
+                    worker.forget()
+                    return worker.status
+                if verdict is Verdict.MOVED:
+                    self._move(worker.reports()[Report.MOVED]["address"])
+                elif verdict is Verdict.BROKEN:
+                    self._hold(worker)
+                worker.forget()
+        except _TerminalClosed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGHUP)  # It ends as if the signal had never been handled.
+            raise
+        finally:
+            self._end_standby()
+            self._waiting.end()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run_worker(self) -> tuple[Worker, Verdict]:
+        self._before = self._watcher.look()
+        self._waiting.throttle.begin_start()
+        self._session.before_start()
+        worker = self._start()
+        try:
+            verdict = self._attend(worker)
+            if verdict is Verdict.INTERRUPTED:
+                time.sleep(
+                    INTERRUPT_LIMIT
+                )  # Ctrl-C reaches this process too. An exception of that kind does not.
+                verdict = Verdict.BROKEN
+        except KeyboardInterrupt:
+            worker.wait(INTERRUPT_LIMIT)
+            worker.stop()
+            worker.forget()
+            raise
+        finally:
+            worker.stop()
+            self._waiting.terminal.restore()
+        return worker, verdict
+
+    def _start(self) -> Worker:
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            if standby.go():
+                return standby
+            standby.forget()
+        return Worker(self._session, self._descriptor, self._folder)
+
+    def _end_standby(self) -> None:
+        """End the standby, if there is one."""
+        if self._standby is not None:
+            self._standby.stop()
+            self._standby.forget()
+            self._standby = None
+
+    def _attend(self, worker: Worker) -> Verdict:
+        """Wait until ``worker`` has ended, or end it if it can't go on. Return what its end means."""
+        failed_at: float | None = None
+        looked_at = time.monotonic()
+        while not worker.has_ended():
+            worker.listen(_POLL_INTERVAL)
+            reports = worker.reports()
+            if Report.SERVING in reports:
+                return self._hand_over(worker)
+            if reports:  # It is about to end, unless another thread holds it.
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at > _FAILURE_LIMIT:
+                    return _end(worker)
+            elif time.monotonic() - looked_at > self._watcher.interval:
+                if changes := self._changes_in_start(self._watcher.look()):
+                    self._waiting.announce_change(changes)
+                    worker.stop()
+                    return Verdict.RELOAD
+                looked_at = time.monotonic()
+        return worker.verdict()
+
+    def _hand_over(self, worker: Worker) -> Verdict:
+        """Leave the watching to the worker's own reloader. Handle what changed before that watched."""
+        self._waiting.notify("recovered", is_last=True)
+        self._waiting.throttle.forget()
+        if not self._ends(worker, _HANDOVER):
+            imported = worker.reports()[Report.SERVING]["modules"]
+            self._watcher.include(imported, (), self._before, worker.started_at)
+            changes = self._changes_in_start(self._watcher.look())
+            missed = [name for name in changes if name in imported]
+            if missed and not self._ends(worker, _HANDOVER):
+                self._waiting.announce_change(missed)
+                worker.replace()
+                return Verdict.RELOAD
+            self._ends(worker)
+        return worker.verdict()
+
+    def _ends(self, worker: Worker, seconds: float = math.inf) -> bool:
+        """Whether ``worker`` ended within ``seconds``. As soon as it begins to reload, the standby starts."""
+        deadline = time.monotonic() + seconds
+        while not worker.has_ended():
+            left = deadline - time.monotonic()
+            if left <= 0 and self._standby is None:
+                return False
+            if left <= 0:
+                console.say(
+                    "fail-safe: the worker does not end by itself to reload, so it is ended; has it a thread?"
+                )
+                worker.stop()
+                return True
+            worker.listen(left)
+            if self._standby is None and Report.RELOADING in worker.reports():
+                self._standby = Worker(self._session, self._descriptor, self._folder, before=worker)
+                deadline = time.monotonic() + _RELOAD_LIMIT
+        return True
+
+    def _changes_in_start(self, snapshot: Snapshot, has_ended: bool = False) -> list[str]:
+        return self._waiting.throttle.in_start(self._before, snapshot, has_ended=has_ended)
+
+    def _move(self, address: list[object]) -> None:
+        if self._waiting.page_server is not None:
+            self._listener.close()
+        self._session.address = address
+        self._listen()
+
+    def _hold(self, worker: Worker) -> None:
+        """Wait for a change, unless a file has changed since the worker began to start."""
+        failure = worker.failure()
+        self._watcher.include(failure.files, failure.paths, self._before, worker.started_at)
+        if not failure.was_printed:
+            fault = worker.fault()
+            console.write(f"{fault}\n" if fault else "")
+            console.say(f"fail-safe: {failure.summary}")
+            loads.report_end(worker.end())
+        snapshot = self._watcher.look()
+        if changes := self._changes_in_start(snapshot, has_ended=True):
+            self._waiting.announce_change(changes)
+        else:
+            self._waiting.wait(failure, snapshot)
+
+
+class _TerminalClosed(BaseException):
+    """The terminal is gone."""
+
+
+def _close_terminal(*_: object) -> None:
+    raise _TerminalClosed
+
+
+def _end(worker: Worker) -> Verdict:
+    worker.stop()
+    return worker.verdict()

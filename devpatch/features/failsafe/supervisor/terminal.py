@@ -1,0 +1,110 @@
+"""The terminal of a session: the Enter key while it waits, and its state after a worker died."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from typing import Any
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
+msvcrt: Any
+try:
+    import msvcrt
+except ImportError:
+    msvcrt = None
+_ERRORS: tuple[type[Exception], ...] = (OSError, termios.error) if termios is not None else (OSError,)
+
+
+class Terminal:
+    """The terminal of stdin, if it is one."""
+
+    def __init__(self) -> None:
+        self._descriptor = _terminal_of(sys.stdin)
+        self._attributes = self._read_attributes()
+
+    def __bool__(self) -> bool:
+        return self._descriptor is not None
+
+    def _read_attributes(self) -> Any:
+        if self._descriptor is None or termios is None:
+            return None
+        try:
+            return termios.tcgetattr(self._descriptor)
+        except _ERRORS:
+            return None
+
+    def restore(self) -> None:
+        """Restore its state at the begin of the session. A debugger or a prompt may have died with the echo off."""
+        if (
+            self._descriptor is None
+            or self._attributes is None
+            or self._read_attributes() == self._attributes
+            or not self._is_ours()
+        ):
+            return
+        try:
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, self._attributes)
+        except _ERRORS:
+            pass
+
+    def forget_input(self) -> None:
+        """Discard earlier input, which was not meant for us."""
+        if self._descriptor is None or not self._is_ours():
+            return
+        try:
+            if termios is not None:
+                termios.tcflush(self._descriptor, termios.TCIFLUSH)
+            elif msvcrt is not None:
+                while msvcrt.kbhit():
+                    msvcrt.getwch()
+        except _ERRORS:
+            pass
+
+    def wait_for_enter(self, seconds: float) -> bool:
+        """Return True as soon as Enter is pressed, False after ``seconds``."""
+        if self._descriptor is None or not self._is_ours():
+            time.sleep(seconds)
+            return False
+        if msvcrt is not None:
+            return _wait_for_key(seconds)
+        if not select.select([self._descriptor], [], [], seconds)[0]:
+            return False
+        try:
+            typed = os.read(self._descriptor, 4096)
+        except OSError:
+            typed = b""
+        if not typed:
+            self._descriptor = None  # Ctrl-D, or the terminal is gone: there is no Enter to come.
+        return bool(typed)
+
+    def _is_ours(self) -> bool:
+        # A process in the background is stopped when it touches the terminal.
+        if not hasattr(os, "tcgetpgrp"):
+            return True
+        try:
+            return self._descriptor is not None and os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:
+            return False
+
+
+def _terminal_of(stream: Any) -> int | None:
+    try:
+        descriptor: int = stream.fileno()
+        return descriptor if os.isatty(descriptor) else None
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _wait_for_key(seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        while msvcrt.kbhit():
+            if msvcrt.getwch() in "\r\n":
+                return True
+        time.sleep(0.05)
+    return False

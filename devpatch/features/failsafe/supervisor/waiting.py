@@ -1,0 +1,112 @@
+"""The wait for a change: the failure stands in for the server until a file changes or Enter is pressed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from .... import console
+from ..failure import Failure
+from ..page.answers import answer
+from ..page.server import PageServer
+from .terminal import Terminal
+from .throttle import StartThrottle
+from .watching import Snapshot, Watcher, differences, is_echo
+from .worker_process import reap
+
+# What is printed at a worker's end may reach a file through another program (`| tee log`) within these seconds.
+_ECHO_LIMIT = 2.0
+_DEBOUNCE = 0.1  # seconds without a further change before a start: editors save in several steps
+_MOST_LOOKS = 20
+
+
+class Waiting:
+    """What a session needs to wait. ``page_server`` is None if the address is not known or not ours."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.terminal = Terminal()
+        self.throttle = StartThrottle()
+        self.page_server: PageServer | None = None
+
+    def wait(self, failure: Failure, before: Snapshot) -> None:
+        """Return once a file differs from the snapshot ``before``, or Enter was pressed."""
+        self.notify("broken", is_last=True)
+        folders = self.watcher.folders
+        if self.page_server is not None:
+            self.page_server.open(lambda request: answer(request, failure, folders))
+        self.terminal.forget_input()
+        console.say(f"fail-safe: {self._what_it_waits_for()}")
+        try:
+            changes = self._wait_for_change(before, failure.text)
+        finally:
+            if self.page_server is not None:
+                self.page_server.close()
+        if changes:
+            self._debounce()
+            self.announce_change(changes)
+        else:
+            self.throttle.forget()
+
+    def _wait_for_change(self, before: Snapshot, text: str) -> list[str]:
+        """Return the files that changed, or none if Enter was pressed."""
+        began = time.monotonic()
+        while not self.terminal.wait_for_enter(self.watcher.interval):
+            if os.getpid() == 1:
+                reap()
+            snapshot = self.watcher.look()
+            waited = time.monotonic() - began
+            changes = differences(before, snapshot)
+            if waited < _ECHO_LIMIT:
+                changes = [
+                    name for name in changes if not is_echo(name, before.get(name), snapshot.get(name), text)
+                ]
+            muted = set(self.throttle.muted)
+            wanted = self.throttle.in_wait(changes, waited)
+            for name in self.throttle.muted - muted:
+                console.say(
+                    f"fail-safe: {_shown(name)} changes all the time, so it starts no more workers until one serves"
+                )
+            if wanted:
+                return wanted
+            before = snapshot
+        return []
+
+    def _debounce(self) -> None:
+        before = self.watcher.look()
+        for _ in range(_MOST_LOOKS):
+            time.sleep(_DEBOUNCE)
+            after = self.watcher.look()
+            if after == before:
+                break
+            before = after
+
+    def _what_it_waits_for(self) -> str:
+        where = " and ".join(self.watcher.folders) or "the imported files"
+        enter = "Enter starts it again, " if self.terminal else ""
+        return f"waiting for a change in {where}; {enter}Ctrl-C quits"
+
+    def end(self) -> None:
+        """Close the connections of open pages."""
+        if self.page_server is not None:
+            self.page_server.end()
+
+    def notify(self, name: str, *, is_last: bool = False) -> None:
+        """Notify the open pages. See ``PageServer.notify``."""
+        if self.page_server is not None:
+            self.page_server.notify(name, is_last=is_last)
+
+    def announce_change(self, changes: Sequence[str]) -> None:
+        """Print what changed, and that the code starts again."""
+        self.notify("starting")
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        console.say(f"fail-safe: {_shown(changes[0])}{more} changed, starting again")
+
+
+def _shown(name: str) -> str:
+    try:
+        relative = os.path.relpath(name)
+    except ValueError:  # another drive
+        return name
+    return name if relative.startswith(os.pardir) else relative

@@ -1,0 +1,201 @@
+"""Snapshots of the files whose change may repair a broken worker, and which of them changed.
+
+A worker that serves has its framework's own reloader. This is for the time before that, and after it died.
+It polls: a snapshot of 1,000 files takes some 3 ms, and some four are taken each second. So nothing
+has to be installed.
+
+Limits: symbolic links to directories are not followed. Beyond ``_MOST`` files the deepest are not seen.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from ....lifecycle import loads
+from ....lifecycle.failures import is_own
+
+Stamp = tuple[int, ...] | None  # None: not there
+Snapshot = dict[str, Stamp]
+
+_MOST = 50_000
+_LONGEST_ECHO = 1_000_000  # bytes
+SESSION_FOLDER = ".devpatch-session-"  # how the names of sessions' own temporary folders begin
+_SKIPPED_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", "site-packages", "dist-packages"}
+    | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
+)
+# What interpreters and editors put beside the file that they are about.
+_SKIPPED_FILES = re.compile(
+    r".*\.py[co] | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*",
+    re.VERBOSE,
+)
+_SOURCE = (".py", ".pyi", ".pyx", ".pth")
+
+
+class Watcher:
+    """Takes snapshots of the project's files, and of others that it was given."""
+
+    def __init__(
+        self,
+        folders: Iterable[str],
+        paths: Iterable[str],
+        files: Iterable[str],
+        exclude_patterns: Collection[str],
+    ) -> None:
+        """Watch ``folders`` with all that is below them, the top level of ``paths``, and ``files``."""
+        projects = dict.fromkeys(map(os.path.abspath, folders))
+        self.folders = [path for path in projects if not _is_too_wide(path)]
+        self._paths = set(map(os.path.abspath, (*paths, *projects)))
+        self._files = set(map(os.path.abspath, files))
+        self._exclude = exclude_patterns
+        self._took = 0.0
+
+    @property
+    def interval(self) -> float:
+        """The seconds between two snapshots: few, but most of the time is not spent on them."""
+        return max(0.2, 4 * self._took)
+
+    def look(self) -> Snapshot:
+        """Return a snapshot of all the files."""
+        started = time.perf_counter()
+        snapshot: Snapshot = {}
+        for path in self._paths:
+            _look_at_top_level(path, snapshot)
+        for folder in self.folders:
+            _look_below(folder, snapshot)
+        for file in self._files:
+            snapshot[file] = _stamp(file)
+        for name in loads.written:
+            snapshot.pop(name, None)
+        for pattern in self._exclude:
+            for name in fnmatch.filter(snapshot, pattern):
+                del snapshot[name]
+        for name in [name for name, stamp in snapshot.items() if stamp and stamp[2:] in _OUTPUTS]:
+            del snapshot[name]
+        self._took = time.perf_counter() - started
+        return snapshot
+
+    def include(self, files: Iterable[str], paths: Iterable[str], before: Snapshot, since: float) -> None:
+        """Watch ``files`` and the top level of ``paths`` from now on.
+
+        ``before`` gets them as they were at the time ``since``, in seconds since the epoch. Those that
+        were changed after it count as changed.
+        """
+        files = set(files)
+        self._files.update(files)
+        # A module that was not found may be created beside one that was.
+        folders = {os.path.dirname(file) for file in files if is_own(file)}
+        self._paths.update(path for path in folders.union(paths) if os.path.isdir(path))
+        for name, stamp in self.look().items():
+            if name not in before:
+                is_newer = stamp is not None and stamp[0] > since * 1e9
+                before[name] = None if is_newer else stamp
+
+
+def project_folders(script: str | None, folder: str) -> list[str]:
+    """Return the folders of a project that ``script`` (None: a module) starts in ``folder``."""
+    # A console script's folder holds the commands of the whole environment.
+    return [
+        folder,
+        *([os.path.dirname(os.path.abspath(script))] if script and script.endswith(".py") else []),
+    ]
+
+
+def _is_too_wide(folder: str) -> bool:
+    """Whether ``folder`` is a home directory without code at its top level, or a whole disk."""
+    if folder == os.path.abspath(os.sep):
+        return True
+    try:
+        return folder == os.path.expanduser("~") and not any(
+            name.endswith(".py") for name in os.listdir(folder)
+        )
+    except OSError:
+        return True
+
+
+def _stamp(path: str | int) -> Stamp:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+# The files of our own output. They change whenever a worker prints something.
+_OUTPUTS = {stamp[2:] for stamp in map(_stamp, (1, 2)) if stamp}
+
+
+def _look_at_top_level(path: str, snapshot: Snapshot) -> None:
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    # Its time changes when Python puts a __pycache__ into it. Its inode changes when it is
+                    # created again.
+                    if not _is_skipped(entry.name):
+                        snapshot[entry.path] = (0, 0, entry.inode(), 0)
+                elif not _SKIPPED_FILES.fullmatch(entry.name):
+                    snapshot[entry.path] = _stamp(entry.path)
+    except OSError:
+        snapshot[path] = _stamp(path)  # A zip file, or nothing yet.
+
+
+def _look_below(folder: str, snapshot: Snapshot) -> None:
+    home = os.path.expanduser("~")
+    todo = deque([folder])  # the nearest first, because the number is limited
+    while todo and len(snapshot) < _MOST:
+        try:
+            here = todo.popleft()
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if here == home and entry.name.startswith("."):
+                            continue  # Programs keep their own files there.
+                        if not _is_skipped(entry.name) and not _is_environment(entry.path):
+                            todo.append(entry.path)
+                    elif not _SKIPPED_FILES.fullmatch(entry.name):
+                        snapshot[entry.path] = _stamp(entry.path)
+        except OSError:
+            continue  # It has just gone, or is not ours to read.
+
+
+def _is_skipped(folder: str) -> bool:
+    return folder in _SKIPPED_FOLDERS or folder.startswith(SESSION_FOLDER)
+
+
+def _is_environment(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """Return the files that changed, appeared or disappeared, sources first."""
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return sorted(names, key=lambda name: (not is_source(name), name))
+
+
+def is_source(name: str) -> bool:
+    """Whether ``name`` is a file that Python reads when it loads code."""
+    return name.endswith(_SOURCE)
+
+
+def is_echo(name: str, before: Stamp, after: Stamp, text: str) -> bool:
+    """Whether a session itself wrote what was appended to a file: the failure's ``text``, or a line of devpatch."""
+    if is_source(name) or before is None or after is None or not has_grown(before, after):
+        return False
+    try:
+        with open(name, "rb") as file:
+            file.seek(before[1])
+            added = file.read(_LONGEST_ECHO).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return "devpatch: " in added or any(len(line) > 10 and line in text for line in added.splitlines())
+
+
+def has_grown(before: Stamp, after: Stamp) -> bool:
+    """Whether a file is the same one and longer than before, as a log is."""
+    return before is not None and after is not None and before[2:] == after[2:] and before[1] < after[1]

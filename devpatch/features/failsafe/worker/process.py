@@ -1,0 +1,211 @@
+"""This worker process: its turn, its reports to the supervisor, and the ways in which it may end.
+
+Limits: it begins when Python reads its start-up files, before the user's code. So it imports only the standard
+library, and as late as possible. Text that is written to the descriptor of stderr, and not through
+``sys.stderr``, is not kept.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import ipc
+from ..ipc import Report
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
+_TAIL = 64 * 1024  # bytes of stderr kept at least
+_LONGEST_REPORT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR is the program's, and may never return
+_STOPPED = 0  # the exit status of a worker that never had its turn
+
+
+class WorkerProcess:
+    """This process. ``verdict`` is why it ends, and the first one counts."""
+
+    def __init__(self, session: ipc.WorkerSession, wakeup: socket.socket) -> None:
+        """Begin with what the supervisor has described, and the socket that wakes it up."""
+        self.folder = Path(session.folder)
+        self.listener = session.listener
+        self.address = session.address
+        self.verdict: Report | None = None
+        self.exit_text: str | None = None  # of the sys.exit that was reported
+        self._wakeup = wakeup
+        self._lock = threading.Lock()
+        self._reporting = threading.RLock()  # held by the thread that reports a failed load
+
+    def report(self, what: Report, **details: Any) -> bool:
+        """Tell the supervisor. Return False if this process said before why it ends. Never raises."""
+        with self._lock:
+            if what is not Report.SERVING:
+                if self.verdict is not None:
+                    return False
+                self.verdict = what
+        try:
+            line = json.dumps({"report": what.value, **details}) + "\n"
+            with open(self.folder / ipc.REPORTS, "ab", buffering=0) as file:
+                file.write(line.encode())
+            self._wakeup.send(b"!")
+        except Exception:
+            pass  # The supervisor is gone, and its folder with it.
+        return True
+
+    def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
+        """Report that ``error`` prevented the code from being loaded, then ``show`` it. Return what ``report`` does.
+
+        Django imports the URLconf in two threads. The second one may end the process, so it waits
+        until the first one has reported everything.
+        """
+        is_first = self._reporting.acquire(timeout=_LONGEST_REPORT)
+        try:
+            return self._report_failure(error, show)
+        finally:
+            if is_first:
+                self._reporting.release()
+
+    def _report_failure(self, error: BaseException, show: Callable[[], object]) -> bool:
+        if self.verdict is not None:
+            return False
+        from ....lifecycle import failures, loads
+
+        try:
+            details = failures.describe(error)
+        except Exception:
+            return False  # The supervisor tells what it knows without it.
+        if not self.report(Report.FAILED, **details):
+            return False
+        if isinstance(error, SystemExit) and isinstance(error.code, str):
+            self.exit_text = error.code
+        try:
+            show()
+        finally:
+            loads.report_failure(error)
+        return True
+
+
+this: WorkerProcess | None = None
+
+
+def begin(described: str, import_ahead: Callable[[], object]) -> None:
+    """Begin to report. ``described`` is the text of an ``ipc.WorkerSession``.
+
+    ``import_ahead`` imports what this process needs in any case. It is called before the user's code if that can't
+    notice. Raises OSError, ValueError, TypeError.
+    """
+    global this
+    session = ipc.WorkerSession.from_text(described)
+    wakeup = socket.socket(fileno=session.wakeup)
+    # A program that the code starts must not hold the port, nor hide the end of this process.
+    wakeup.set_inheritable(False)
+    if session.listener is not None:
+        os.set_inheritable(session.listener, False)
+    if session.waits:
+        _await_turn(wakeup, session.wrapt, import_ahead)
+    wakeup.setblocking(False)
+    this = WorkerProcess(session, wakeup)
+    # The end of the process closes it. As a socket object it would cause a ResourceWarning.
+    atexit.register(wakeup.detach)
+    _keep_stderr(this.folder / ipc.STDERR)
+    _catch_faults(this.folder / ipc.FAULT)
+    _report_uncaught(this)
+
+
+def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable[[], object]) -> None:
+    """Wait until the supervisor wakes this process. End without a word if that is gone, or at Ctrl-C."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if wrapt is not None:
+        from . import preloading
+
+        preloading.preload(wrapt, import_ahead)
+    if not wakeup.recv(1):
+        os._exit(_STOPPED)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _keep_stderr(path: Path) -> None:
+    """Tee ``sys.stderr`` into a file that holds the end of it."""
+    stream: Any = sys.stderr
+    if stream is None:
+        return
+    write = stream.write
+    file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY)
+    lock = threading.Lock()
+
+    def keep(text: str) -> None:
+        with lock:
+            os.write(file, text[-_TAIL:].encode("utf-8", "backslashreplace"))
+            end = os.lseek(file, 0, os.SEEK_CUR)
+            if end > 2 * _TAIL:
+                os.lseek(file, end - _TAIL, os.SEEK_SET)
+                tail = os.read(file, _TAIL)
+                os.ftruncate(file, 0)
+                os.lseek(file, 0, os.SEEK_SET)
+                os.write(file, tail)
+
+    def write_and_keep(text: str) -> Any:
+        try:
+            keep(text)
+        except Exception:
+            pass
+        return write(text)
+
+    try:
+        stream.write = write_and_keep
+    except AttributeError:
+        pass  # A kind of stream that can't be watched.
+
+
+def _catch_faults(path: Path) -> None:
+    import faulthandler
+
+    # Also where it is on already (PYTHONFAULTHANDLER): the supervisor prints what stands in the file.
+    # A descriptor, because a file object would cause a ResourceWarning.
+    faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT | _BINARY))
+
+
+def _last_error() -> BaseException | None:
+    """Return the exception that ended the main thread, if one did."""
+    return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+
+
+def _report_uncaught(process: WorkerProcess) -> None:
+    """Report the exception that ends the main thread, for example a SyntaxError of the main script."""
+    show = sys.excepthook
+
+    def show_and_report(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        # Programs call this hook too, in threads. Imports in there could wait for those of other threads.
+        if threading.current_thread() is not threading.main_thread() or _last_error() is not error:
+            show(kind, error, traceback)
+            return
+        from ....lifecycle.exceptions import hide_own_frames, is_from_console
+
+        try:
+            hide_own_frames(error)
+            show(kind, error, error.__traceback__)
+        finally:
+            if not is_from_console(error):
+                process.load_failed(error)
+
+    def report_last() -> None:
+        # The program may have replaced the hook, and other threads may outlive the main one.
+        error = _last_error()
+        if error is not None:
+            process.load_failed(error)
+
+    sys.excepthook = show_and_report
+    atexit.register(report_last)

@@ -1,0 +1,84 @@
+"""What integrations report in a worker, as reports to its supervisor."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ....lifecycle import failures, sessions
+from .. import ipc
+from ..ipc import Report
+from . import draining, preloading, process
+
+
+class SupervisedWorker(sessions.Worker):
+    """The worker's side of a session that has a supervisor."""
+
+    is_supervised = True
+
+    def __init__(self) -> None:
+        """Take this process, for which ``process.begin`` was called."""
+        assert process.this is not None
+        self._process = process.this
+
+    def listen(self) -> None:
+        """Have the integrations report here."""
+        sessions.set_worker(self)
+
+    @property
+    def has_failed(self) -> bool:  # type: ignore[override]
+        """See sessions.Worker."""
+        return self._process.verdict is Report.FAILED
+
+    @property
+    def is_replaced(self) -> bool:  # type: ignore[override]
+        """See sessions.Worker."""
+        return (self._process.folder / ipc.REPLACED).exists()
+
+    def serves(self) -> None:
+        """See sessions.Worker."""
+        self._process.report(
+            Report.SERVING, modules=sorted(failures.own_modules()), wrapt=preloading.origin_of_wrapt()
+        )
+
+    def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
+        """See sessions.Worker."""
+        return self._process.load_failed(error, show)
+
+    def reloads(self) -> None:
+        """See sessions.Worker."""
+        self._process.report(Report.RELOADING)
+        draining.drain()
+
+    def ends(self) -> None:
+        """See sessions.Worker."""
+        self._process.report(Report.ENDED)
+
+    def moves(self, address: list[Any]) -> bool:
+        """See sessions.Worker."""
+        if self._process.listener is None or self._process.address == address:
+            return False
+        self._process.report(Report.MOVED, address=address)
+        return True
+
+    def adopt_listener(self) -> socket.socket | None:
+        """See sessions.Worker. The socket is bound and listens, so its ``bind`` and ``listen`` do nothing."""
+        descriptor, self._process.listener = self._process.listener, None
+        return None if descriptor is None else _AdoptedListener(fileno=descriptor)
+
+    def drain(self) -> None:
+        """See sessions.Worker."""
+        draining.drain()
+
+    def has_reported(self, error: SystemExit) -> bool:
+        """See sessions.Worker."""
+        return isinstance(error.code, str) and error.code == self._process.exit_text
+
+
+class _AdoptedListener(socket.socket):
+    def bind(self, address: Any) -> None:
+        """Do nothing."""
+
+    def listen(self, backlog: int = 0) -> None:
+        """Do nothing: Django's server would cut the backlog to 10."""

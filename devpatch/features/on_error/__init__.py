@@ -1,0 +1,1 @@
+"""DEVPATCH_ON_ERROR: the feature, and the event that users' callables get."""

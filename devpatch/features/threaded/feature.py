@@ -1,0 +1,101 @@
+"""DEVPATCH_THREADED: requests run concurrently, with a number of threads at most, or one at a time.
+
+The switch overrides what the command says.
+"""
+
+from __future__ import annotations
+
+import socketserver
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ... import switches
+from ...lifecycle import requests, starts, threads
+from ...lifecycle.starts import Start
+from ...patching import Capability, ledger
+from .. import Feature
+from .pool import Pool
+from .pooled_server import PooledServer
+from .response_writer import ResponseWriter
+
+
+class Threaded(Feature):
+    """See the module."""
+
+    name = "threaded"
+    switch = switches.THREADED
+    needs = frozenset({Capability.START, Capability.THREADS})
+
+    def __init__(self) -> None:
+        self._concurrent = True
+        self._bound: int | None = None  # the largest number of threads; None: any number
+        self._pools: list[Pool] = []
+
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
+        """See Feature.objection."""
+        if start.forks:
+            return "it forks for each request"
+        if start.one_at_a_time and settings[self.switch] != switches.ONE_AT_A_TIME:
+            return f"{start.one_at_a_time}, so it handles one request at a time"
+        return None
+
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.announcement."""
+        value = settings[self.switch]
+        if value == switches.ONE_AT_A_TIME:
+            how = "requests are handled one at a time"
+        elif value == switches.CONCURRENT:
+            how = "requests are handled concurrently"
+        else:
+            how = f"at most {value} requests are handled concurrently"
+        line = f"{self.name} is on for {start.server}: {how}"
+        if start.concurrent is None or start.concurrent == (value != switches.ONE_AT_A_TIME):
+            return line
+        own = "concurrently" if start.concurrent else "one at a time"
+        return f"{line}; {self.switch.name} overrides the command, which would handle them {own}"
+
+    def activate(self, settings: switches.Settings) -> None:
+        """See Feature.activate."""
+        value = settings[self.switch]
+        self._concurrent = value != switches.ONE_AT_A_TIME
+        self._bound = value if isinstance(value, int) else None
+        ledger.record(threads.decide(self._concurrent, self._wait_until_done))
+        ledger.record(starts.prepare(self._change))
+        ledger.record(requests.listen(requests.Event.BEGUN, _hold))
+        ledger.record(requests.listen(requests.Event.WRITTEN, _release))
+        if self._bound is not None:
+            ledger.record(requests.listen(requests.Event.ONLY_READS, self._start_another_thread))
+
+    def _change(self, server: Any) -> Callable[[], object]:
+        """Let ``server`` do as was chosen. Return a function that undoes it."""
+        if self._concurrent:
+            pool = Pool(self._bound, threads.cleanups)
+            self._pools.append(pool)
+            return PooledServer(server, pool).undo
+        if not isinstance(server, socketserver.ThreadingMixIn):
+            return lambda: None
+        handle_here: Any = socketserver.BaseServer.process_request
+        vars(server)["process_request"] = partial(handle_here, server)
+        return lambda: vars(server).pop("process_request", None)
+
+    def _wait_until_done(self) -> None:
+        for pool in self._pools:
+            pool.wait_until_done()
+
+    def _start_another_thread(self, request: requests.Request) -> None:
+        for pool in self._pools:
+            pool.stop_counting_this_thread()
+
+
+def _hold(request: requests.Request) -> None:
+    if isinstance(request.writer, ResponseWriter):
+        request.writer.hold()
+
+
+def _release(request: requests.Request) -> None:
+    if isinstance(request.writer, ResponseWriter):
+        try:
+            request.writer.release()
+        except (OSError, ValueError):
+            pass  # The client has left.

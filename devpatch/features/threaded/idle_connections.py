@@ -1,0 +1,71 @@
+"""Where the connections of idle clients wait without a thread."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from .pool import Pool, Task
+
+
+class IdleConnections:
+    """Watches connections, and submits a task when the client sends something or leaves."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._arriving: deque[tuple[Any, Task]] = deque()
+        self._waker: socket.socket | None = None
+
+    def add(self, connection: Any, task: Task) -> None:
+        """Submit ``task`` when ``connection`` is readable."""
+        with self._lock:
+            self._arriving.append((connection, task))
+            if self._waker is None:
+                woken, self._waker = socket.socketpair()
+                woken.setblocking(False)
+                self._waker.setblocking(False)
+                thread = threading.Thread(
+                    target=self._watch, args=(woken,), name="devpatch-idle-connections", daemon=True
+                )
+                thread.start()
+        try:
+            self._waker.send(b"!")
+        except BlockingIOError:
+            pass  # It is about to wake up anyway.
+
+    def _watch(self, woken: socket.socket) -> None:
+        selector = selectors.DefaultSelector()
+        selector.register(woken, selectors.EVENT_READ)
+        while True:
+            for key, _events in selector.select():
+                if key.fileobj is woken:
+                    self._register(woken, selector)
+                else:
+                    selector.unregister(key.fileobj)
+                    self._submit(key.data)
+
+    def _register(self, woken: socket.socket, selector: selectors.BaseSelector) -> None:
+        try:
+            woken.recv(4096)
+        except BlockingIOError:
+            pass
+        while self._arriving:
+            connection, task = self._arriving.popleft()
+            try:
+                selector.register(connection, selectors.EVENT_READ, task)
+            except (KeyError, OSError, ValueError):
+                self._submit(task)  # It is closed already, and the task finds that out.
+
+    def _submit(self, task: Task) -> None:
+        while True:
+            try:
+                self._pool.submit(task)
+            except RuntimeError:
+                time.sleep(0.1)  # The system has no thread left at the moment.
+            else:
+                return

@@ -1,0 +1,132 @@
+"""Threads that are used again from one task to the next.
+
+A thread that has had no task for ``IDLE_LIMIT`` seconds ends. The thread that became idle last works first,
+so that the others can end. All are daemon threads: none delays a reload, Ctrl-C or an exit.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+Task = Callable[[], object]
+
+IDLE_LIMIT = 10.0  # seconds
+
+
+class Pool:
+    """Runs tasks concurrently, each in a thread of its own."""
+
+    def __init__(self, bound: int | None, cleanups: Sequence[Task]) -> None:
+        """Make an empty pool with at most ``bound`` threads, or any number for None.
+
+        Each thread that ends calls ``cleanups``.
+        """
+        self.bound = bound
+        self.cleanups = cleanups
+        self._lock = threading.Lock()
+        self._all_done = threading.Condition(self._lock)
+        self._idle: list[_Thread] = []
+        self._waiting: deque[Task] = deque()
+        self._threads = 0  # those that count for the bound
+        self._unfinished = 0
+
+    def submit(self, task: Task) -> None:
+        """Run ``task`` as soon as a thread is free. Its exceptions are reported as those of a thread.
+
+        Raises RuntimeError if the system has no thread left and the pool has none either.
+        """
+        with self._lock:
+            if self._idle:
+                self._idle.pop().box.put(task)
+            elif (self.bound is not None and self._threads >= self.bound) or not self._start(task):
+                self._waiting.append(task)
+            self._unfinished += 1
+
+    def _start(self, task: Task) -> bool:
+        try:
+            _Thread(self, task).start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            return False  # The system has none left now. One of ours takes the task later.
+        self._threads += 1
+        return True
+
+    def has_waiting(self) -> bool:
+        """Whether a task waits for a thread."""
+        return bool(self._waiting)
+
+    def stop_counting_this_thread(self) -> None:
+        """In a task that only waits from now on: let another task begin in its place."""
+        thread = threading.current_thread()
+        if self.bound is None or not isinstance(thread, _Thread):
+            return
+        if thread.pool is not self or not thread.counts:
+            return
+        with self._lock:
+            # If no thread can be started, this one takes the task later.
+            if self._waiting and self._start(self._waiting[0]):
+                self._waiting.popleft()
+            thread.counts = False
+            self._threads -= 1
+
+    def wait_until_done(self) -> None:
+        """Return once no task is left."""
+        with self._all_done:
+            self._all_done.wait_for(lambda: not self._unfinished)
+
+    def next_task(self, thread: _Thread) -> Task | None:
+        """Return the next task of ``thread``, or None if it is to end."""
+        with self._lock:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._all_done.notify_all()
+            if not thread.counts:
+                if self.bound is not None and self._threads >= self.bound:
+                    return None
+                thread.counts = True
+                self._threads += 1
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle.append(thread)
+        try:
+            return thread.box.get(timeout=IDLE_LIMIT)
+        except queue.Empty:
+            pass
+        with self._lock:
+            if thread in self._idle:
+                self._idle.remove(thread)
+                self._threads -= 1
+                return None
+        return thread.box.get()  # It got a task in the meantime.
+
+
+class _Thread(threading.Thread):
+    def __init__(self, pool: Pool, task: Task) -> None:
+        super().__init__(name="devpatch-worker", daemon=True)
+        self.box: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self.counts = True
+        self.pool = pool
+        self._task: Task | None = task
+
+    def run(self) -> None:
+        while self._task is not None:
+            try:
+                # An empty context, as in a new thread: one request must not see what another one set.
+                contextvars.Context().run(self._task)
+            except SystemExit:
+                pass  # It ends only the request, as in a thread of the stock server.
+            except BaseException:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self)))
+            self._task = None  # It may hold much memory until the next one comes.
+            self._task = self.pool.next_task(self)
+        for clean_up in tuple(self.pool.cleanups):
+            try:
+                clean_up()
+            except Exception:
+                pass

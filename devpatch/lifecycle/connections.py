@@ -1,0 +1,251 @@
+"""The client's side of a request: how much of its body arrived, whether the client hung up, the last drain.
+
+Nothing is wrapped for good. While a request is handled, the reads and writes of its connection are watched.
+"""
+
+from __future__ import annotations
+
+import select
+import selectors
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+# After the response, what the client still sends is read for this many seconds. A close with unread bytes
+# resets the connection, and the client loses the end of the response.
+DRAIN_LIMIT = 1.0
+_CHUNK = 65536
+_PEEK_LIMIT = 16 * 1024 * 1024  # more than any socket's receive buffer holds
+_LONGEST_CHAIN = 20  # causes of an exception
+
+
+class Accepted(NamedTuple):
+    """A connection that a server hands to its handler."""
+
+    server: Any
+    connection: Any
+
+
+_accepted: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default=None)
+
+
+def handle(accepted: Accepted, handler: Callable[..., Any], *args: Any) -> Any:
+    """Call ``handler`` with ``args``. Code in it learns from ``accepted`` which connection it handles."""
+    token = _accepted.set(accepted)
+    try:
+        return handler(*args)
+    finally:
+        _accepted.reset(token)
+
+
+def accepted() -> Accepted | None:
+    """Return the connection that this context handles, if it is one of a watched server."""
+    return _accepted.get()
+
+
+class Channel:
+    """A request's reads from its connection and writes to it.
+
+    It counts the bytes of the body and remembers the last exception that the connection itself raised.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        """Watch the ``rfile`` and ``wfile`` of ``handler``, as far as they can be watched."""
+        self._handler = handler
+        self._length: int | None = 0  # bytes that are announced; None for a chunked body
+        self._arrived = 0
+        self._ended = False
+        self._verdict: bool | None = None
+        self._raised: BaseException | None = None
+        self._raw = _raw(getattr(handler, "rfile", None))
+        self._readinto: Any = None
+        self._watch_reads()
+        self._writer = _raw(getattr(handler, "wfile", None))
+        self._watched_writes = [name for name in ("write", "flush") if self._watch_write(name)]
+
+    def _watch_reads(self) -> None:
+        try:
+            self._readinto = self._raw.readinto
+            self._raw.readinto = self._read
+        except AttributeError:
+            self._raw = None  # Not a stream that can be watched.
+
+    def _read(self, buffer: Any) -> Any:
+        try:
+            count = self._readinto(buffer)
+        except BaseException as error:
+            self._ended = True
+            self._raised = error
+            raise
+        if count == 0:
+            self._ended = True
+        elif count:
+            self._arrived += count
+        return count
+
+    def _watch_write(self, name: str) -> bool:
+        try:
+            write = getattr(self._writer, name)
+            setattr(self._writer, name, self._watched(write))
+        except AttributeError:
+            return False
+        return True
+
+    def _watched(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any) -> Any:
+            try:
+                return write(*args)
+            except BaseException as error:
+                self._raised = error
+                raise
+
+        return watched
+
+    def expect_body(self, environ: Mapping[str, Any]) -> None:
+        """Count from now on the body that ``environ`` announces."""
+        self._arrived = 0
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            self._length = None
+        else:
+            text = environ.get("CONTENT_LENGTH")
+            self._length = int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
+        if self._length != 0:
+            self._arrived = self._buffered()
+
+    def _buffered(self) -> int:
+        """Return how many bytes were read along with the headers."""
+        if self._raw is None:
+            return 0
+        # To peek without a read: the raw stream claims to have nothing.
+        self._raw.readinto = lambda buffer: None
+        try:
+            return len(self._handler.rfile.peek())
+        except Exception:
+            self._length = 0  # It can't be counted.
+            return 0
+        finally:
+            self._raw.readinto = self._read
+
+    def answered(self) -> None:
+        """Decide now whether the body was cut short. A client that leaves from now on has its answer."""
+        if self._verdict is None:
+            self._verdict = self._cut_short()
+
+    def close(self) -> None:
+        """Watch no more, and leave the streams as they were."""
+        self.answered()
+        if self._raw is not None:
+            vars(self._raw).pop("readinto", None)
+        for name in self._watched_writes:
+            vars(self._writer).pop(name, None)
+        self._watched_writes = []
+        self._raised = None  # Its traceback may hold this object.
+
+    def is_complete(self) -> bool:
+        """Whether all of the body has arrived. For a chunked body that is known at its end only."""
+        return self._ended or (self._length is not None and self._arrived >= self._length)
+
+    def explains(self, error: BaseException) -> bool:
+        """Whether ``error`` is the client's doing: this very connection raised it, or the body was cut short."""
+        return self._has_raised(error) or self._cut_short()
+
+    def _has_raised(self, error: BaseException) -> bool:
+        link: BaseException | None = error
+        for _ in range(_LONGEST_CHAIN):
+            if link is None or self._raised is None:
+                return False
+            if link is self._raised:
+                return True
+            link = link.__cause__
+        return False
+
+    def _cut_short(self) -> bool:
+        """Whether the client ended the connection before the whole body had arrived."""
+        if self._verdict is not None:
+            return self._verdict
+        if self._length == 0 or self._raw is None:
+            return False
+        connection = self._handler.connection
+        if self._length is None or hasattr(connection, "getpeercert"):
+            return self._ended  # Chunked, or TLS, where unread bytes can't be peeked at.
+        missing = self._length - self._arrived
+        if missing <= 0:
+            return False
+        return self._ended or (_hung_up(connection) and _waiting(connection, missing) < missing)
+
+
+def _raw(file: Any) -> Any:
+    """Return the unbuffered stream under ``file``, which may be the same."""
+    return getattr(file, "raw", file)
+
+
+def _hung_up(connection: Any) -> bool:
+    """Whether the client has closed its sending side. Nothing is read."""
+    try:
+        if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):  # Linux: also behind unread data
+            poller = select.poll()
+            poller.register(connection, select.POLLRDHUP)
+            return bool(poller.poll(0))
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            return bool(selector.select(0)) and _waiting(connection, 1) == 0
+    except (OSError, ValueError):
+        return True  # It is closed on our side.
+
+
+def has_left(connection: Any) -> bool:
+    """Whether a connection that is readable has come to its end. For TLS that is not known."""
+    return not hasattr(connection, "getpeercert") and _waiting(connection, 1) == 0
+
+
+def is_readable(connection: Any, seconds: float) -> bool:
+    """Whether a connection has data, or has ended, within ``seconds``."""
+    try:
+        if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
+            poller = select.poll()
+            poller.register(connection, select.POLLIN)
+            return bool(poller.poll(seconds * 1000))
+        return bool(select.select([connection], [], [], seconds)[0])
+    except (OSError, ValueError):
+        return True  # It is closed on our side.
+
+
+def _waiting(connection: Any, at_most: int) -> int:
+    """Return how many unread bytes, up to ``at_most``, wait in a connection that has data or has ended."""
+    try:
+        return len(connection.recv(min(at_most, _PEEK_LIMIT), socket.MSG_PEEK))
+    except OSError:
+        return 0
+
+
+def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
+    """Shut the connection down for writing, read what the client still sends for ``limit`` s, then end reading.
+
+    Never raises: whatever goes wrong here, the client is gone.
+    """
+    deadline = time.monotonic() + limit
+    try:
+        _shut_down(connection, socket.SHUT_WR)
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0:
+                if selector.select(left) and not socket.socket.recv(connection, _CHUNK):
+                    break
+    except (OSError, TypeError, ValueError):
+        pass
+    end_reading(connection)
+
+
+def end_reading(connection: Any) -> None:
+    """Let a thread that waits for this connection's next bytes find its end."""
+    try:
+        _shut_down(connection, socket.SHUT_RD)
+    except (OSError, TypeError, ValueError):
+        pass
+
+
+def _shut_down(connection: Any, how: int) -> None:
+    # Not the method of a TLS socket: it drops the TLS layer, and later writes would go out in the clear.
+    socket.socket.shutdown(connection, how)

@@ -1,0 +1,214 @@
+"""The end of this process: its exit statuses by name, and how any thread ends it.
+
+A request's thread never ends the process itself. It requests the end, and the main thread leaves by a
+normal exit, so that atexit handlers run, coverage data is saved and log handlers are flushed. If something
+still holds the interpreter after ``HOLD_LIMIT``, a watchdog runs the atexit handlers, flushes the streams
+and leaves by ``os._exit`` with the same status.
+
+Limits: the watchdog needs ``atexit._run_exitfuncs``, which CPython and PyPy have but do not document.
+"""
+
+from __future__ import annotations
+
+import atexit
+import enum
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+# The process is gone this many seconds after the request to end it, whatever holds it. The promise
+# is 2 s. The rest is for the atexit handlers and the reloader's parent.
+HOLD_LIMIT = 1.7
+# The main thread waits this many seconds for the thread that requested the end to finish its request.
+RELEASE_LIMIT = 1.2
+# A reload waits this many seconds for the response to an error to be written.
+EXPECTATION_LIMIT = 5.0
+
+
+class ExitStatus(enum.IntEnum):
+    """The exit statuses that devpatch gives to a process."""
+
+    STOPPED = 0  # by Ctrl-C or SIGTERM, as both frameworks' reloaders end
+    FAILED = 1  # an unhandled request error, unless a switch names another status
+    REFUSED = 2  # a bad value, or a server that can't be guarded, as for a wrong command line
+    RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never given
+
+
+def exit_status_of(code: object) -> tuple[int, str | None]:
+    """Return the exit status of ``SystemExit(code)``, and the text that it prints on stderr, if any.
+
+    Reloaders take 3 to mean "reload", so it becomes 1. The rest are Python's rules: None is 0, an
+    integer counts modulo 256, anything else is printed and gives 1.
+    """
+    if code is None:
+        return 0, None
+    if not isinstance(code, int):
+        return int(ExitStatus.FAILED), _text_of(code)
+    status = code & 0xFF if abs(code) < _LONG else 0xFF  # CPython's status where it does not fit a C long
+    return (int(ExitStatus.FAILED) if status == ExitStatus.RELOAD else status), None
+
+
+_LONG = 2**63
+
+
+def _text_of(code: object) -> str:
+    try:
+        return str(code)
+    except Exception:
+        return object.__repr__(code)
+
+
+class RequestedExit(SystemExit):
+    """The SystemExit that ends the main thread. It knows whether the interpreter has asked for its status.
+
+    A program may catch SystemExit around its server and then end with status 0.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+        self.was_read = False
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        """The status, as the interpreter reads it."""
+        self.was_read = True
+        return self.status
+
+
+class Ending:
+    """The one end of this process. Any thread requests it, the main thread or the watchdog carries it out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._expected = False
+        self._requested = threading.Event()
+        self._released = threading.Event()
+        self._report: Callable[[], None] | None = None
+        self._owner = threading.Lock()  # held by the thread that runs the atexit handlers
+        self._requested_at = 0.0
+        self._exit: RequestedExit | None = None
+        self.requested = (
+            False  # whether the process is about to end; a plain attribute, read for each request
+        )
+        self._on_request: list[Callable[[], object]] = []
+        self._waits: list[Callable[[], object]] = []
+        self._waited_until = 0.0
+        self.status = 0
+
+    def on_request(self, act: Callable[[], object]) -> None:
+        """Have ``act`` called when the end is requested, or now if it was. It may wake a main thread elsewhere."""
+        self._on_request.append(act)
+        if self.requested:
+            act()
+
+    def wait_for(self, wait: Callable[[], object]) -> None:
+        """Have ``wait`` called before the process ends, in any thread. It must return, the second time quickly."""
+        self._waits.append(wait)
+
+    def expect(self) -> None:
+        """Record that the end will be requested shortly, so that a reload does not come before it."""
+        self._expected = True
+
+    def request(self, status: int, report: Callable[[], None]) -> bool:
+        """Request the end with ``status``. The first call wins and returns True.
+
+        ``report`` prints the reason. It is called once: when the requesting thread calls ``release``, so that
+        it follows what the framework prints, or else at the last moment.
+        """
+        with self._lock:
+            if self.requested:
+                return False
+            self.status = status
+            self._report = report
+            self._requested_at = time.monotonic()
+            atexit.register(self._normal_exit_begins)
+            threading.Thread(target=self._watch, name="devpatch-exit-watchdog", daemon=True).start()
+            self.requested = True
+            self._requested.set()
+        for act in self._on_request:
+            act()
+        return True
+
+    def release(self) -> None:
+        """Let the process end: the requesting thread's response is written, its connection drained."""
+        self._print_report()
+        self._released.set()
+
+    def exit_if_requested(self) -> None:
+        """In the main thread, if the end was requested: raise SystemExit. Elsewhere do nothing."""
+        if self.requested and threading.current_thread() is threading.main_thread():
+            self.exit()
+
+    def exit_instead_of_reload(self) -> None:
+        """In the main thread, before a reload: if the end is expected, wait for it and raise SystemExit.
+
+        If no end comes within ``EXPECTATION_LIMIT`` s (a client reads the response slowly), the reload goes on.
+        """
+        if self.requested or (self._expected and self._requested.wait(EXPECTATION_LIMIT)):
+            self.exit()
+
+    def exit(self) -> NoReturn:
+        """Wait for ``release``, at most ``RELEASE_LIMIT`` s, and raise SystemExit."""
+        self._released.wait(self._left_of(RELEASE_LIMIT))
+        self._wait_for_others()
+        self._print_report()
+        self._exit = RequestedExit(self.status)
+        raise self._exit
+
+    def _left_of(self, limit: float) -> float:
+        return max(0.0, max(self._requested_at, self._waited_until) + limit - time.monotonic())
+
+    def _wait_for_others(self) -> None:
+        for wait in self._waits:
+            wait()
+            self._waited_until = time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Replace ``time.sleep`` in a reloader's loop: it exits as soon as the end is requested."""
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(seconds)
+        elif self._requested.wait(seconds):
+            self.exit()
+
+    def _print_report(self) -> None:
+        with self._lock:
+            report, self._report = self._report, None
+        if report is not None:
+            report()
+
+    def _normal_exit_begins(self) -> None:
+        # This was registered last, so it is the first atexit handler to run. Without the lock the handlers would
+        # run a second time in the watchdog if one of them takes long.
+        if not self._owner.acquire(blocking=False):
+            threading.Event().wait()  # The watchdog runs them and ends the process.
+        elif self._exit is None or not self._exit.was_read:
+            self._exit_with_status()  # The program caught SystemExit, or came to its end by itself.
+
+    def _watch(self) -> None:
+        self._wait_for_others()
+        time.sleep(self._left_of(HOLD_LIMIT))
+        if self._owner.acquire(blocking=False):
+            self._exit_with_status()
+        # Else a normal exit is in progress.
+
+    def _exit_with_status(self) -> NoReturn:
+        atexit.unregister(self._normal_exit_begins)
+        self._print_report()
+        run_exit_handlers: Any = getattr(atexit, "_run_exitfuncs", None)
+        try:
+            if run_exit_handlers is not None:
+                run_exit_handlers()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except Exception:
+                    pass
+            os._exit(self.status)
+
+
+ending = Ending()

@@ -1,0 +1,231 @@
+"""Exceptions as data, fit for JSON: for the error page, which another process makes, and for the error log.
+
+It holds exceptions, files, lines and source, but no local variable, setting or environment.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+from .exceptions import hide_own_frames, linked, parts_of
+
+_LONGEST = 200_000  # characters of a traceback's text, of which the middle is left out
+_LONGEST_MESSAGE = 10_000
+_LONGEST_LINE = 500  # characters of a line of source
+_AROUND = 5  # lines of source shown on each side
+_MOST_FRAMES = 100  # of each exception, half of them from either end
+_MOST_LINKS = 20  # exceptions of a chain
+_MOST_PARTS = 20  # exceptions of a group
+_MOST_EXCEPTIONS = 60  # in all, those of chains and groups within groups
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return the text of ``error``, its chain of exceptions, and the files that it may come from."""
+    hide_own_frames(error)
+    links = chain(error)
+    return {
+        "text": _shortened(_traceback_of(error), _LONGEST),
+        "summary": _summary(links[-1]),
+        "chain": links,
+        "files": sorted(_files_of(error)),
+        "modules": sorted(own_modules()),
+        "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
+    }
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # Even Python's own module can't show every exception.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{frames}{_name_of(type(error))}: {_text_of(error)}\n"
+
+
+def _summary(link: dict[str, Any]) -> str:
+    message = " ".join(link["message"].split())
+    return _shortened(f"{link['type']}: {message}" if message else str(link["type"]), 1000)
+
+
+def _name_of(kind: type) -> str:
+    try:
+        module, name = kind.__module__, kind.__qualname__
+        return str(name if module in ("builtins", "__main__") else f"{module}.{name}")
+    except Exception:  # A metaclass may do anything.
+        return object.__repr__(kind)
+
+
+def _text_of(thing: object) -> str:
+    try:
+        return _shortened(str(thing), _LONGEST_MESSAGE)
+    except BaseException:
+        return f"<{_name_of(type(thing))} whose text could not be made>"
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def chain(error: BaseException, around: int = _AROUND) -> list[dict[str, Any]]:
+    """Return the exceptions in the order in which Python prints them, each with its relation to the next one.
+
+    Frames get ``around`` lines of source on each side. What is left out because of its length is counted.
+    """
+    return _Describer(around).chain(error)
+
+
+def bare(error: BaseException) -> dict[str, Any]:
+    """Return a link as in ``chain`` for an exception that nothing but its type can be read from."""
+    left_out = dict.fromkeys(("frames_left_out", "parts_left_out", "earlier_left_out"), 0)
+    empty: dict[str, Any] = {"notes": [], "frames": [], "parts": [], "syntax": None, "leads_to": None}
+    return {"type": _name_of(type(error)), "message": "", **empty, **left_out}
+
+
+class _Describer:
+    """Describes an exception and all that is linked to it, each once, up to a limit."""
+
+    def __init__(self, around: int) -> None:
+        self._around = around
+        self._seen: set[int] = set()
+
+    def chain(self, error: BaseException) -> list[dict[str, Any]]:
+        links: list[dict[str, Any]] = []
+        relation: str | None = None
+        link: BaseException | None = error
+        left_out = 0
+        while link is not None and id(link) not in self._seen:
+            if len(links) < _MOST_LINKS and len(self._seen) < _MOST_EXCEPTIONS:
+                self._seen.add(id(link))
+                links.insert(0, {**self._one(link), "leads_to": relation, "earlier_left_out": 0})
+            else:
+                self._seen.add(id(link))
+                left_out += 1
+            if link.__cause__ is not None:
+                relation, link = "cause", link.__cause__
+            else:
+                relation, link = "context", None if link.__suppress_context__ else link.__context__
+        if links:
+            links[0]["earlier_left_out"] = left_out
+        return links
+
+    def _one(self, error: BaseException) -> dict[str, Any]:
+        syntax = _syntax(error, self._around) if isinstance(error, SyntaxError) else None
+        frames = _frames(error, self._around)
+        left_out = max(len(frames) - _MOST_FRAMES, 0)
+        if left_out:
+            del frames[_MOST_FRAMES // 2 : -_MOST_FRAMES // 2]
+        parts = parts_of(error)
+        described = [self.chain(part) for part in parts[:_MOST_PARTS]]
+        described = [part for part in described if part]
+        return {
+            "type": _name_of(type(error)),
+            "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
+            "notes": _notes(error),
+            "frames": frames,
+            "frames_left_out": left_out,
+            "syntax": syntax,
+            "parts": described,
+            "parts_left_out": len(parts) - len(described),
+        }
+
+
+def _notes(error: BaseException) -> list[str]:
+    try:
+        notes = getattr(error, "__notes__", ())
+        notes = list(notes) if isinstance(notes, list | tuple) else [notes]
+    except BaseException:
+        return []
+    return [_text_of(note) for note in notes[:_MOST_LINKS]]
+
+
+def _frames(error: BaseException, around: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": frame.f_code.co_filename,
+            "line": line or 0,
+            "function": frame.f_code.co_name,
+            "own": is_own(frame.f_code.co_filename),
+            "source": _source(frame.f_code.co_filename, line or 0, around, frame.f_globals),
+        }
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith("<frozen importlib")
+    ]
+
+
+def _source(file: str, line: int, around: int, module: dict[str, Any] | None = None) -> list[tuple[int, str]]:
+    """Return the lines around ``line`` with their numbers."""
+    try:
+        linecache.checkcache(file)
+        lines = linecache.getlines(file, module)
+    except Exception:  # The name is impossible, or a loader of the program's own fails.
+        return []
+    first = max(line - around, 1)
+    shown = lines[first - 1 : line + around]
+    return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(shown, start=first)]
+
+
+def _syntax(error: SyntaxError, around: int) -> dict[str, Any] | None:
+    """Return where a SyntaxError is. Offsets count the characters of its line from 1, or are 0 if not known.
+
+    Return None if it names no line. One that was raised by hand may not.
+    """
+    file, line, text = error.filename, error.lineno, error.text
+    if not isinstance(file, str) or not isinstance(line, int) or line < 1:
+        return None
+    source = _source(file, line, around)
+    shown = next((content for number, content in source if number == line), None)
+    if shown is None and isinstance(text, str):
+        shown = text.rstrip("\n")[:_LONGEST_LINE]
+        source = [(line, shown)]
+    offset, end = error.offset, getattr(error, "end_offset", None)
+    # In an f-string Python counts in another text than the file's.
+    is_of_line = isinstance(text, str) and shown is not None and text.strip() == shown.strip()
+    if not is_of_line or not isinstance(offset, int) or not 0 < offset <= len(shown or "") + 1:
+        offset, end = 0, 0
+    same_line = getattr(error, "end_lineno", None) in (None, line)
+    return {
+        "file": file,
+        "line": line,
+        "offset": offset,
+        "end_offset": end if isinstance(end, int) and end > offset and same_line else 0,
+        "own": is_own(file),
+        "source": source,
+    }
+
+
+def _files_of(error: BaseException) -> set[str]:
+    """Return the files of all the frames, of causes and contexts too, and of a SyntaxError."""
+    files: set[str] = set()
+    for link in linked(error):
+        files.update(frame.f_code.co_filename for frame, _line in traceback.walk_tb(link.__traceback__))
+        if isinstance(link, SyntaxError) and isinstance(link.filename, str):
+            files.add(link.filename)
+    return {os.path.abspath(name) for name in files if not name.startswith("<")}
+
+
+def own_modules() -> set[str]:
+    """Return the files of imported modules that are the user's own code."""
+    names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {os.path.abspath(name) for name in names if isinstance(name, str) and is_own(name)}
+
+
+def is_own(file: str) -> bool:
+    """Whether ``file`` is the user's own code, and not of the standard library or of an installed package."""
+    if not file or file.startswith("<") or file.startswith(_NOT_OWN):
+        return False
+    return not _PACKAGE_FOLDERS.intersection(Path(file).parts)
+
+
+_NOT_OWN = (
+    *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
+)
+_PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})

@@ -1,0 +1,119 @@
+"""The proof that requests of a server can be known: its own class of handlers answers two of them in memory.
+
+Patches may all fit a version of a framework whose requests take another way. A guard must not claim then that it
+is on. One request is healthy and one fails. Both take the way of a client's request, over a pair of sockets.
+
+Limits: a program's own handler class runs for them too. Its log is switched off, but not what else it does.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from . import connections, requests
+from .requests import Event
+
+_HEALTHY, _FAILING = "/healthy", "/failing"
+_EXPECTED: dict[str, list[Event]] = {
+    _HEALTHY: [Event.BEGUN, Event.WRITTEN],
+    _FAILING: [Event.BEGUN, Event.FAILED, Event.WRITTEN, Event.ANSWERED, Event.ENDED],
+}
+
+
+class ProofError(Exception):
+    """What the application of a proof raises."""
+
+
+class DroppedProofError(ProofError, ConnectionAbortedError):
+    """The same for servers that drop such an error without a word, as wsgiref does."""
+
+
+def prove(handlers: type, server: dict[str, Any], error: type[ProofError]) -> str | None:
+    """Return why the requests of ``handlers`` can't be known. None if they can.
+
+    ``server`` has the attributes that they need of their server. The application is added, as ``app`` and
+    ``get_app``. ``error`` is what the failing request raises. Never raises.
+    """
+    name = f"{handlers.__module__}.{handlers.__qualname__}"
+    try:
+        quiet = type(handlers.__name__, (handlers,), _QUIET)
+        for path in (_HEALTHY, _FAILING):
+            if not _is_known(quiet, server, path, error):
+                return f"its requests can't be seen ({name})"
+    except Exception as failure:
+        return f"a test request to {name} failed ({type(failure).__name__}: {failure})"
+    return None
+
+
+_QUIET: dict[str, Callable[..., Any]] = {
+    "log": lambda *_: None,
+    "log_message": lambda *_: None,
+    "log_request": lambda *_, **__: None,
+    "get_stderr": lambda _: io.StringIO(),
+}
+
+
+# The part of an environ that a wsgiref server prepares.
+_BASE_ENVIRON = {
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "0",
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "REMOTE_HOST": "",
+    "CONTENT_LENGTH": "",
+    "SCRIPT_NAME": "",
+}
+
+
+def prove_wsgiref(handlers: type) -> str | None:
+    """Do as ``prove`` for the handlers of a wsgiref server, which Django's are too."""
+    return prove(handlers, {"base_environ": _BASE_ENVIRON}, DroppedProofError)
+
+
+def _is_known(handlers: type, attributes: dict[str, Any], path: str, error: type[ProofError]) -> bool:
+    raised = error("a test of devpatch")
+    events: list[Event] = []
+    noted: list[BaseException | None] = []
+    found: list[requests.Request | None] = []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        found.extend((requests.current(), requests.of(environ), requests.of(dict(environ))))
+        if path == _FAILING:
+            raise raised
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"ok"]
+
+    def record(event: Event) -> requests.Listener:
+        def listener(request: requests.Request) -> None:
+            events.append(event)
+            if event is Event.FAILED:
+                noted.append(request.error)
+
+        return listener
+
+    server = SimpleNamespace(**attributes, app=application, get_app=lambda: application)
+    undo = requests.watch(server, {event: [record(event)] for event in Event})
+    try:
+        _ask(handlers, server, path)
+    finally:
+        undo()
+    is_found = len(found) == 3 and found[0] is not None and all(one is found[0] for one in found)
+    # What only the switches of threads want to know may come or not.
+    told = [event for event in events if event not in (Event.ONLY_READS, Event.READS_BEFORE_ANSWER)]
+    return is_found and _in_order(told, _EXPECTED[path]) and noted == ([raised] if path == _FAILING else [])
+
+
+def _in_order(events: Sequence[Event], expected: Sequence[Event]) -> bool:
+    """Whether ``events`` are the ``expected`` ones. WRITTEN may come several times."""
+    return list(dict.fromkeys(events)) == list(expected)
+
+
+def _ask(handlers: type, server: Any, path: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        ours.shutdown(socket.SHUT_WR)
+        connections.handle(connections.Accepted(server, theirs), handlers, theirs, ("127.0.0.1", 0), server)

@@ -1,0 +1,166 @@
+"""The start of a development server: what is checked before it, and which server objects are watched.
+
+Integrations report a start with ``starting`` and the server object with ``watch``. A server that nobody
+reported is not ours and stays untouched.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import connections, requests
+from .endings import ending
+from .exceptions import hide_own_frames
+from .sessions import Role, role
+
+Proof = Callable[[], "str | None"]  # returns why requests of the server can't be known, or None
+Prepare = Callable[[Any], Callable[[], object]]  # changes a server object and returns an undo
+
+
+@dataclass(frozen=True)
+class Start:
+    """A development server that is about to serve: its name in the table of servers, and how it serves."""
+
+    server: str
+    role: Role
+    forks: bool = False
+    concurrent: bool | None = (
+        None  # whether it would handle requests concurrently by itself, if that is known
+    )
+    one_at_a_time: str | None = None  # why it must not handle them concurrently
+    obstacle: str | None = None  # why the patches do not fit this server
+    proof: Proof = field(default=lambda: None)
+
+
+_on_start: list[Callable[[Start], object]] = []
+_on_load: list[Callable[[], bool]] = []
+_prepares: list[Prepare] = []
+launch_folder: str | None = None  # the working directory at the start of Python, if the assembly knows it
+_servers: dict[int, Any] = {}  # by id: a server may have no hash
+_record: Callable[[Callable[[], object]], object] | None = None
+_expected: ContextVar[bool] = ContextVar("devpatch_server_expected", default=False)
+
+
+def listen(
+    start: Callable[[Start], object],
+    load: Callable[[], bool],
+    record: Callable[[Callable[[], object]], object],
+) -> None:
+    """Have ``start`` called for each start, and ``load`` once an application is loaded and about to be served.
+
+    ``load`` returns whether the server is to be watched. ``record`` gets what undoes each change.
+    """
+    global _record
+    _on_start.append(start)
+    _on_load.append(load)
+    _record = record
+
+
+def prepare(change: Prepare) -> Callable[[], None]:
+    """Have ``change`` called for each server from now on, before it accepts. Return a function that undoes it."""
+    _prepares.append(change)
+    return lambda: _prepares.remove(change)
+
+
+def starting(
+    server: str,
+    *,
+    reloads: bool = False,
+    forks: bool = False,
+    concurrent: bool | None = None,
+    one_at_a_time: str | None = None,
+    obstacle: str | None = None,
+    proof: Proof = lambda: None,
+) -> None:
+    """Report that ``server`` is about to start. The arguments are those of ``Start``.
+
+    Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that can't be guarded, and nothing else.
+    """
+    start = Start(server, role(reloads), forks, concurrent, one_at_a_time, obstacle, proof)
+    for listener in _on_start:
+        listener(start)
+
+
+def expect_server() -> None:
+    """Record that the next server that begins to serve in this thread is the reported one."""
+    _expected.set(True)
+
+
+def is_expected() -> bool:
+    """Return whether the present server is the reported one. It is true once for each ``expect_server``."""
+    expected = _expected.get()
+    _expected.set(False)
+    return expected
+
+
+def is_watched(server: Any) -> bool:
+    """Whether ``server`` was given to ``watch``."""
+    return id(server) in _servers
+
+
+def is_any_watched() -> bool:
+    """Whether a server of this process is watched."""
+    return bool(_servers)
+
+
+def watch(server: Any) -> None:
+    """Watch the requests of ``server``, and let its loop be ended. A second call does nothing."""
+    if is_watched(server):
+        return
+    wanted = [load() for load in _on_load]
+    if not any(wanted):
+        return
+    service_actions, handle_error, finish_request = (
+        server.service_actions,
+        server.handle_error,
+        server.finish_request,
+    )
+
+    def exit_or_act() -> None:
+        # The serving loop calls this after each request and every half second. From here the loop
+        # ends in its own thread. shutdown() would only make it return.
+        ending.exit_if_requested()
+        service_actions()
+
+    def handle_error_without_own_frames(*args: Any) -> None:
+        # It prints a traceback. The report of the first error needs no second one.
+        if not ending.requested:
+            error = sys.exc_info()[1]
+            if error is not None:
+                hide_own_frames(error)
+            handle_error(*args)
+
+    def finish_accepted(connection: Any, address: Any) -> None:
+        accepted = connections.Accepted(server, connection)
+        connections.handle(accepted, finish_request, connection, address)
+
+    # It is put there with the request to end: a call at each turn of the loop would cost every request a little.
+    ending.on_request(lambda: setattr(server, "service_actions", exit_or_act))
+    server.handle_error = handle_error_without_own_frames
+    server.finish_request = finish_accepted
+    _servers[id(server)] = server
+    undos = [lambda: _unwatch(server), requests.watch(server), *(change(server) for change in _prepares)]
+    if _record is not None:
+        for undo in undos:
+            _record(undo)
+
+
+def _unwatch(server: Any) -> None:
+    _servers.pop(id(server), None)
+    for name in ("service_actions", "handle_error", "finish_request"):
+        vars(server).pop(name, None)
+
+
+def caller() -> str:
+    """Return the name of the module that called the patched function, which starts a server."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("devpatch", "wrapt"):
+            return name
+        frame = frame.f_back
+    return "__main__"

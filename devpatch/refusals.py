@@ -1,0 +1,131 @@
+"""How a development server refuses to start, also where wrapt can't be imported.
+
+Without wrapt nothing can be patched. Then the few functions through which servers start are replaced
+in a plain way, so that a server which was to be guarded refuses to start instead of running unguarded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import switches
+from .console import say
+from .lifecycle import sessions
+from .lifecycle.endings import ExitStatus, ending
+
+# The functions of each server module that start a server. "Class.method" is replaced on the class.
+ENTRIES = {
+    "django.core.management.commands.runserver": ("Command.execute",),
+    "django.core.servers.basehttp": ("run",),
+    "werkzeug.serving": ("run_simple",),
+    "wsgiref.simple_server": ("WSGIServer.serve_forever", "WSGIServer.handle_request"),
+}
+# Metrics exporters and test servers embed a wsgiref server and serve it from another thread.
+_MAIN_THREAD_ONLY = "wsgiref.simple_server"
+
+
+def refuse(messages: list[str]) -> None:
+    """Print why, and end the process with ``ExitStatus.REFUSED``. Without a message do nothing. Raises SystemExit."""
+    if not messages:
+        return
+    for message in messages:
+        say(message)
+    if threading.current_thread() is not threading.main_thread():
+        # Django serves from another thread when reloading. There SystemExit ends only that thread.
+        ending.request(ExitStatus.REFUSED, lambda: None)
+        ending.release()
+    sessions.worker.ends()
+    raise SystemExit(int(ExitStatus.REFUSED))
+
+
+def replace_entry(module: str, path: str, reason: str) -> None:
+    """Let a function that starts a server refuse, or print that no switch has an effect, because of ``reason``.
+
+    ``path`` is "name" or "Class.name" in ``module``. If it is not there, nothing can start through it.
+    """
+    *parents, name = path.split(".")
+    parent: Any = sys.modules[module]
+    for step in parents:
+        parent = getattr(parent, step, None)
+    entry: Callable[..., Any] | None = getattr(parent, name, None)
+    if entry is None:
+        return
+    main_thread_only = module == _MAIN_THREAD_ONLY
+
+    def refuse_or_enter(*args: Any, **kwargs: Any) -> Any:
+        if not main_thread_only or threading.current_thread() is threading.main_thread():
+            _refuse_or_warn(reason)
+        return entry(*args, **kwargs)
+
+    setattr(parent, name, refuse_or_enter)
+
+
+_warned = False
+
+
+def _refuse_or_warn(reason: str) -> None:
+    global _warned
+    settings = switches.read(os.environ)
+    hint = "unset the DEVPATCH_ variables to run it all the same"
+    if "wrapt" in reason:
+        hint = f"run `pip install wrapt`, or {hint}"
+    if settings.problems:
+        for problem in settings.problems:
+            say(problem)
+    elif settings[switches.FAILFAST]:
+        say(f"fail-fast can't guard this server, so it does not start: {reason}; {hint}")
+    else:
+        if not _warned:
+            _warned = True
+            say(f"no switch has an effect: {reason}; {hint}")
+        return
+    raise SystemExit(int(ExitStatus.REFUSED))
+
+
+def hook_without_wrapt(reason: str) -> None:
+    """Replace the entries of each server module as soon as it is imported."""
+    sys.meta_path.insert(0, _PlainHooks(" ".join(reason.split())))
+
+
+class _PlainHooks:
+    """A finder that replaces a server module's entries once the module has been executed."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+        self._searching = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the real spec, with a loader that replaces the entries afterwards."""
+        if name not in ENTRIES or self._searching:
+            return None
+        from importlib.util import find_spec
+
+        self._searching = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self._searching = False
+        loader: Any = getattr(spec, "loader", None)
+        if loader is not None:
+            self._follow(loader, name)
+        return spec
+
+    def _follow(self, loader: Any, name: str) -> None:
+        execute = loader.exec_module
+
+        def execute_and_replace(module: Any) -> None:
+            execute(module)
+            try:
+                for entry in ENTRIES[name]:
+                    replace_entry(name, entry, self._reason)
+            except Exception as error:
+                say(f"{self._reason}; {type(error).__name__}: {error}")
+
+        try:
+            loader.exec_module = execute_and_replace
+        except AttributeError:
+            pass  # A frozen or built-in module.

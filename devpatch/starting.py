@@ -1,0 +1,163 @@
+"""The start of a server: it is checked, patched and announced, or it is refused.
+
+It knows no integration and no feature by name. The assembly passes its tables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from . import switches
+from .console import say
+from .lifecycle import sessions, starts
+from .lifecycle.endings import ExitStatus, ending
+from .lifecycle.sessions import Role
+from .patching import Capability, Outcome, Patch, ledger
+from .refusals import refuse, replace_entry
+
+if TYPE_CHECKING:
+    from .features import Feature
+
+Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
+
+
+class Starter:
+    """What is known of the starts in this process."""
+
+    def __init__(
+        self, serving_patches: Patches, patches_for: Patches, features: Callable[[], Sequence[Feature]]
+    ) -> None:
+        """Take the assembly's tables: the patches to make at a start, all that matter to a server, the features."""
+        self._serving_patches = serving_patches
+        self._patches_for = patches_for
+        self._features = features
+        self._active: list[Feature] = []
+        self._said: set[str] = set()
+        self._announced: set[str] = set()
+        self._declined: set[str] = set()
+
+    def listen(self, launch_folder: str | None) -> None:
+        """Have the starts reported here. ``launch_folder`` is the working directory at the start of Python."""
+        starts.launch_folder = launch_folder
+        starts.listen(self._start, self._loaded, ledger.record)
+        ledger.on_failure = self._late_failure
+
+    def _start(self, start: starts.Start) -> None:
+        """Check, patch and announce before a server starts. A second call in the same process only checks.
+
+        Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that a feature can't guard,
+        and nothing else.
+        """
+        settings = switches.read(os.environ)
+        if settings.disabled:
+            return
+        refuse(settings.problems)
+        wanted = [feature for feature in self._features() if settings[feature.switch]]
+        try:
+            active = self._activate(wanted, start, settings)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            refuse([feature.refusal(start.server, reason) for feature in wanted if feature.refuses])
+            self._say_once(f"no switch has an effect on {start.server}: {reason}")
+            return
+        if start.role is not Role.WORKER:  # The worker starts again at every reload.
+            self._announce(active, start, settings)
+
+    def _activate(
+        self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
+    ) -> list[Feature]:
+        """Make the patches and activate the features that can work on this start. Return those."""
+        if any(feature.watches_requests for feature in wanted):
+            for patch in self._serving_patches(start.server):
+                ledger.await_module(patch)
+        refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
+        active = []
+        for feature in wanted:
+            if feature.name in self._declined:
+                continue  # The command printed why. This is the server that it makes.
+            reason = self._why_not(feature, start, settings)
+            if reason and feature.refuses:
+                refuse([feature.refusal(start.server, reason)])
+            elif reason:
+                self._declined.add(feature.name)
+                self._say_once(feature.refusal(start.server, reason))
+            else:
+                feature.start = feature.start or start  # A command starts before the server that it makes.
+                active.append(feature)
+                if feature not in self._active:
+                    self._active.append(feature)
+                    feature.activate(settings)
+        return active
+
+    def _why_not(self, feature: Feature, start: starts.Start, settings: switches.Settings) -> str | None:
+        """Return why ``feature`` can't work on this start, or None."""
+        reason = start.obstacle or self._missing(feature, start.server) or feature.objection(start, settings)
+        if reason is None and Capability.ERRORS in feature.needs:
+            return start.proof()
+        return reason
+
+    def _missing(self, feature: Feature, server: str) -> str | None:
+        """Return why a patch that ``feature`` needs on ``server`` could not be made. None if all could so far."""
+        for patch in self._patches_for(server):
+            if patch.provides in feature.needs and ledger.outcomes.get(patch) is Outcome.FAILED:
+                return ledger.reasons[patch]
+        return None
+
+    def _announce(self, active: list[Feature], start: starts.Start, settings: switches.Settings) -> None:
+        for name in settings.unknown:
+            self._say_once(_about_unknown(name))
+        for feature in active:
+            if feature.name not in self._announced:  # A command announces before the server that it makes.
+                self._announced.add(feature.name)
+                say(feature.announcement(start, settings))
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            say(message)
+
+    def _loaded(self) -> bool:
+        """Let features act on the loaded application. Return whether its server is to be watched."""
+        for feature in self._active:
+            if feature.start is None or feature.start.role is Role.SUPERVISOR:
+                continue
+            try:
+                feature.loaded()
+            except Exception as error:
+                if sessions.worker.is_supervised:
+                    raise
+                refuse([str(error)])
+        return any(feature.watches_requests for feature in self._active)
+
+    def _late_failure(self, patch: Patch, reason: str) -> None:
+        """Act on a failed patch of a function that starts servers, or of a module that was imported after the start."""
+        if patch.provides is Capability.START:
+            # Nobody would hear of the start, so the function itself has to refuse.
+            replace_entry(patch.target, patch.path, reason)
+            return
+        for feature in self._features():
+            is_concerned = patch.provides in feature.needs and not feature.watches_requests
+            if is_concerned and feature.name not in self._declined:
+                # It works without a development server, so there may be no start that would print it.
+                self._declined.add(feature.name)
+                self._say_once(feature.refusal(patch.target, reason))
+        if not starts.is_any_watched():
+            return  # The start will find it in the ledger.
+        for feature in self._active:
+            if patch.provides in feature.needs and feature.refuses:
+                message = feature.refusal("this application", reason).replace("does not start", "stops")
+                _stop(message)
+
+
+def _stop(message: str) -> None:
+    ending.request(ExitStatus.REFUSED, lambda: say(message))
+    ending.release()
+
+
+def _about_unknown(name: str) -> str:
+    known = switches.nearest(name)
+    hint = f"did you mean {known}?" if known else "`python -m devpatch` lists the switches"
+    name = name if name.isprintable() else repr(name)
+    return f"{name} is not a switch of devpatch; {hint}"
