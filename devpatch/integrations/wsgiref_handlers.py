@@ -60,8 +60,10 @@ def _make_connection_handler(handler: Any) -> Any:
     return SimpleNamespace(server=at_hand[0], connection=at_hand[1], rfile=getattr(handler, "stdin", None))
 
 
-# Where a request is found on the call stack.
-_code = next(part for part in _watch_run.__code__.co_consts if isinstance(part, CodeType))
+# Where a request is found on the call stack. By its name, for on Python 3.14 the annotations are code too.
+_code = next(
+    part for part in _watch_run.__code__.co_consts if isinstance(part, CodeType) and part.co_name == "watched"
+)
 requests.station(_code, _locate)
 
 # The application that was called last, and what is called in its place.
