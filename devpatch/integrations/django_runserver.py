@@ -73,10 +73,12 @@ def _leads_back(override: FunctionType, kind: type) -> bool:
     before: Any = None
     for instruction in dis.get_instructions(override):
         if instruction.argval in _WAY_TO_SERVER and before is not None:
-            owner = override.__globals__.get(before.argval) if isinstance(before.argval, str) else None
-            if before.argval in override.__code__.co_varnames[:1] or owner in kind.__mro__:
+            owner = override.__globals__.get(before) if isinstance(before, str) else None
+            if before in override.__code__.co_varnames[:1] or owner in kind.__mro__:
                 return True
-        before = instruction
+        # Python 3.13 and later load two variables by one instruction.
+        names = instruction.argval
+        before = names[-1] if isinstance(names, tuple) and names else names
     return False
 
 
