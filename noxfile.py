@@ -16,12 +16,13 @@ WORKERS = str(3 * (os.cpu_count() or 2))
 # Without watchdog, which has a session of its own: Werkzeug before 3.1 takes its word that a file was read
 # for a change, and it loses changes where an interpreter's folder holds more than the kernel's queue of events.
 # The combinations that upstream declares: Django 6.x needs Python 3.12, django-extensions 4 Django 4.2.
-# The first row holds the oldest of everything, wrapt too.
+# The first row holds the oldest of everything, wrapt too; the rows from 3.13 on the newest. 3.11 has `full`.
 SHORT = [
     ("3.10", "4.2", "2.3", "2.3", "3.2", "~=1.16.0"),
     ("3.12", "6.0", "3.0", "3.0", "4.1", "~=2.0.0"),
     ("3.13", "6.1", "3.1", "3.1", "4.1", ">=2.1"),
     ("3.14", "6.1", "3.1", "3.1", "4.1", ">=2.1"),
+    ("3.15", "6.1", "3.1", "3.1", "4.1", ">=2.1"),
 ]
 
 

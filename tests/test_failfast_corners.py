@@ -140,7 +140,7 @@ class TestTLS:
         assert server.stderr.count("devpatch:") == 1
 
 
-class TestRunserversThatServeByThemselves:
+class TestRunserversOfOnesOwn:
     @pytest.mark.parametrize("where", ["run", "inner_run", "handle", "no_asgi"])
     def test_it_is_refused(self, serve, where):
         server = serve(
@@ -149,3 +149,10 @@ class TestRunserversThatServeByThemselves:
         assert server.exit_status() == 2, server.stderr
         assert "other_runserver.management.commands.runserver.Command" in server.stderr
         assert "replaces Django's" in server.stderr
+
+    def test_one_that_hands_djangos_method_on_is_guarded(self, serve):
+        """From Python 3.13 on, the name of the method follows two variables that one instruction loads."""
+        server = serve(mode_of("runserver-noreload"), **ON, SITE_APPS="own_runserver", OWN="handed on")
+        server.get("/view/")
+        assert server.exit_status() == 1
+        assert "a banner of our own" in server.stdout

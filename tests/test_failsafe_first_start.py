@@ -124,8 +124,10 @@ def is_plain_script(mode, file) -> bool:
 
 
 def processes_of(group):
-    listed = subprocess.run(["ps", "-eo", "pgid=,pid=,args="], capture_output=True, text=True).stdout
-    return [line for line in listed.splitlines() if line.split()[0] == str(group)]
+    listed = subprocess.run(["ps", "-ww", "-eo", "pgid=,pid=,args="], capture_output=True, text=True).stdout
+    # From Python 3.14 on, Werkzeug's debugger has multiprocessing start a helper of its own, without devpatch too.
+    helper = "multiprocessing.resource_tracker"
+    return [line for line in listed.splitlines() if line.split()[0] == str(group) and helper not in line]
 
 
 BROKEN = "import flask\nraise ValueError('crash')\n"

@@ -304,6 +304,10 @@ class TestLoads:
     @pytest.mark.modes(choose=lambda mode: mode.id == "runserver-reload")
     def test_requests_that_look_alike_are_told_apart(self, serve, mode, tmp_path):
         """Two at once in HTTP/0.9, whose name is one string for all of them, while each request is noted."""
+        with serve(mode).connect() as client:
+            client.sendall(b"GET /ok/\r\n\r\n")
+            if not receive(client):  # 3.14's http.server leaves wsgiref without the headers that it asks for.
+                pytest.skip("this Python's wsgiref fails on HTTP/0.9 without devpatch too")
         reports = Reports(tmp_path)
         server = serve(mode, DEVPATCH_FAILSAFE="1", **reports.variables)
         clients = [server.connect() for _ in range(2)]

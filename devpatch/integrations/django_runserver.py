@@ -6,10 +6,12 @@ that serves in a way of its own is found here.
 
 from __future__ import annotations
 
-import dis
+import ast
+import inspect
 import socket
 import socketserver
 import sys
+import textwrap
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -81,17 +83,26 @@ def _is_class_of(value: Any, base: type) -> bool:
 
 
 def _leads_back(override: FunctionType, kind: type) -> bool:
-    """Whether a method calls ``super()``, or one of these methods on itself or on a class that it inherits."""
-    if any(name == "super" for name in override.__code__.co_names):
-        return True
-    before: Any = None
-    for instruction in dis.get_instructions(override):
-        if instruction.argval in _WAY_TO_SERVER and before is not None:
-            owner = override.__globals__.get(before.argval) if isinstance(before.argval, str) else None
-            if before.argval in override.__code__.co_varnames[:1] or owner in kind.__mro__:
-                return True
-        before = instruction
-    return False
+    """Whether a method calls ``super()``, or uses one of these methods of itself or of a class that it inherits.
+
+    Its source is read. A method without one is taken for one that does not.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(override)))
+    except (OSError, SyntaxError, TypeError):
+        return False
+    owners = {base.__name__ for base in kind.__mro__ if override.__globals__.get(base.__name__) is base}
+    owners.update(list(inspect.signature(override).parameters)[:1])
+    return any(
+        (isinstance(node, ast.Name) and node.id == "super")
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in _WAY_TO_SERVER
+            and isinstance(node.value, ast.Name)
+            and node.value.id in owners
+        )
+        for node in ast.walk(tree)
+    )
 
 
 ENTRY_PATCHES = (Wrap(_MODULE, "Command.execute", Capability.START, _observe_execute, ("command",)),)

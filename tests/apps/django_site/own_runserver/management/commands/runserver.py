@@ -1,7 +1,23 @@
+"""A runserver that comes back to Django's: by ``super()``, or by a method that it hands on to a function."""
+
+import os
+
 from django.core.management.commands.runserver import Command as DjangoCommand
 
 
+def serve_with(options, inner_run):
+    inner_run(**options)
+
+
 class Command(DjangoCommand):
-    def inner_run(self, *args, **options):
-        self.stdout.write("a banner of our own\\n")
-        super().inner_run(*args, **options)
+    if os.environ.get("OWN") == "handed on":
+
+        def run(self, **options):
+            self.stdout.write("a banner of our own\\n")
+            serve_with(options, self.inner_run)
+
+    else:
+
+        def inner_run(self, *args, **options):
+            self.stdout.write("a banner of our own\\n")
+            super().inner_run(*args, **options)
