@@ -288,7 +288,7 @@ class TestWithoutReloader:
         status = python("-m", "devpatch", DEVPATCH_FAILSAFE="1").stdout
         part = status.partition("fail-safe (DEVPATCH_FAILSAFE)")[2]
         assert "wsgiref         not available: it has no reloader" in part
-        assert "It does nothing where the reloader is off" in part
+        assert "It has no effect where the reloader is off" in part
 
 
 @pytest.mark.skipif("runserver-reload" not in BY_ID, reason="no Django")

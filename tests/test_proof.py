@@ -10,7 +10,10 @@ pytestmark = pytest.mark.long
 
 # The names that are patched stay, and the server calls others.
 WSGIREF_HANDLERS = ("    def setup_environ(self):", "    run_unseen = run\n\n    def setup_environ(self):")
-WERKZEUG_SERVING = ("    def handle(self) -> None:", "    run_unseen = run_wsgi\n\n    def handle(self) -> None:")
+WERKZEUG_SERVING = (
+    "    def handle(self) -> None:",
+    "    run_unseen = run_wsgi\n\n    def handle(self) -> None:",
+)
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ class TestFailFast:
         )
         serving = tmp_path / "werkzeug" / "serving.py"
         text = serving.read_text()
-        old, new = WERKZEUG_SERVING
+        old, _new = WERKZEUG_SERVING
         page = "    page_for_errors = InternalServerError\n\n"
         serving.write_text(text.replace(old, page + old))
         server = serve(BY_ID["run_simple-threads"], **ON, PYTHONPATH=path)

@@ -39,7 +39,7 @@ def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, opti
         # testserver asks for threads wherever its database allows them.
         one_at_a_time=None if name == "runserver" or concurrent else "its database takes one connection",
         obstacle=_obstacle(instance, options),
-        proof=lambda: prove_wsgiref(handlers),
+        proof=lambda: prove_wsgiref(handlers, handlers.__module__),
     )
     return wrapped(*args, **options)
 
@@ -91,7 +91,8 @@ def _leads_back(override: FunctionType, kind: type) -> bool:
         tree = ast.parse(textwrap.dedent(inspect.getsource(override)))
     except (OSError, SyntaxError, TypeError):
         return False
-    owners = {base.__name__ for base in kind.__mro__ if override.__globals__.get(base.__name__) is base}
+    classes = {id(base) for base in kind.__mro__}
+    owners = {name for name, value in override.__globals__.items() if id(value) in classes}
     owners.update(list(inspect.signature(override).parameters)[:1])
     return any(
         (isinstance(node, ast.Name) and node.id == "super")

@@ -21,7 +21,7 @@ from typing import Any
 from ..lifecycle import requests, sessions, starts, threads
 from ..lifecycle.connections import has_left
 from ..lifecycle.endings import ending
-from ..lifecycle.proof import ProofError, prove
+from ..lifecycle.proof import prove
 from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
 
 _MODULE = "werkzeug.serving"
@@ -73,7 +73,7 @@ def _prove(handlers: type) -> str | None:
         "server_address": ("127.0.0.1", 0),
         "ssl_context": None,
     }
-    return prove(handlers, server, ProofError)
+    return prove(handlers, _MODULE, server)
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:

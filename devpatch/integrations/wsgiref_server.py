@@ -15,6 +15,8 @@ from ..lifecycle import sessions, starts, threads
 from ..lifecycle.proof import prove_wsgiref
 from ..patching import Capability, Wrap
 
+_MODULE = "wsgiref.simple_server"
+
 
 def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: Any) -> Any:
     leaves_threads = isinstance(server, socketserver.ThreadingMixIn) and server.daemon_threads
@@ -28,7 +30,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
             "wsgiref",
             forks=_forks(server),
             one_at_a_time="handle_request() returns when the request was handled" if single else None,
-            proof=lambda: prove_wsgiref(server.RequestHandlerClass),
+            proof=lambda: prove_wsgiref(server.RequestHandlerClass, _MODULE),
         )
         starts.watch(server)
     result = wrapped(*args, **kwargs)
@@ -44,6 +46,6 @@ def _forks(server: Any) -> bool:
 
 # Both are inherited from socketserver. They are patched here, so all other servers keep theirs.
 ENTRY_PATCHES = (
-    Wrap("wsgiref.simple_server", "WSGIServer.serve_forever", Capability.START, _observe_start, ("server",)),
-    Wrap("wsgiref.simple_server", "WSGIServer.handle_request", Capability.START, _observe_start, ("server",)),
+    Wrap(_MODULE, "WSGIServer.serve_forever", Capability.START, _observe_start, ("server",)),
+    Wrap(_MODULE, "WSGIServer.handle_request", Capability.START, _observe_start, ("server",)),
 )

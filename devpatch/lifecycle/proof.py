@@ -3,7 +3,8 @@
 Patches may all fit a version of a framework whose requests take another way. A guard must not claim then that it
 is on. One request is healthy and one fails. Both take the way of a client's request, over a pair of sockets.
 
-Limits: a program's own handler class runs for them too. Its log is switched off, but not what else it does.
+Limits: if a program brings a class of handlers, the framework's class that it inherits from answers. The program's
+own code would run otherwise. So a class that calls no WSGI application at all is not noticed.
 """
 
 from __future__ import annotations
@@ -28,25 +29,22 @@ class ProofError(Exception):
     """What the application of a proof raises."""
 
 
-class DroppedProofError(ProofError, ConnectionAbortedError):
-    """The same for servers that drop such an error without a word, as wsgiref does."""
+def prove(handlers: Any, module: str, server: dict[str, Any]) -> str | None:
+    """Return why the requests of ``handlers``, a class of ``module`` or of a program, can't be known, or None.
 
-
-def prove(handlers: type, server: dict[str, Any], error: type[ProofError]) -> str | None:
-    """Return why the requests of ``handlers`` can't be known. None if they can.
-
-    ``server`` has the attributes that they need of their server. The application is added, as ``app`` and
-    ``get_app``. ``error`` is what the failing request raises. Never raises.
+    ``server`` has the attributes that the class of ``module`` needs of its server. The application is added, as
+    ``app`` and ``get_app``. Never raises.
     """
-    name = f"{handlers.__module__}.{handlers.__qualname__}"
+    own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ == module), None)
+    if own is None:
+        return f"{handlers!r} is not a request handler of {module}"
     try:
-        quiet = type(handlers.__name__, (handlers,), _QUIET)
-        for path in (_HEALTHY, _FAILING):
-            if not _is_known(quiet, server, path, error):
-                return f"its requests can't be seen ({name})"
+        quiet = type(own.__name__, (own,), _QUIET)
+        if all(_is_known(quiet, server, path) for path in (_HEALTHY, _FAILING)):
+            return None
+        return f"its requests can't be seen ({module}.{own.__qualname__})"
     except Exception as failure:
-        return f"a test request to {name} failed ({type(failure).__name__}: {failure})"
-    return None
+        return f"a test request to {module}.{own.__qualname__} failed ({type(failure).__name__}: {failure})"
 
 
 _QUIET: dict[str, Callable[..., Any]] = {
@@ -68,13 +66,13 @@ _BASE_ENVIRON = {
 }
 
 
-def prove_wsgiref(handlers: type) -> str | None:
-    """Do as ``prove`` for the handlers of a wsgiref server, which Django's are too."""
-    return prove(handlers, {"base_environ": _BASE_ENVIRON}, DroppedProofError)
+def prove_wsgiref(handlers: Any, module: str) -> str | None:
+    """Do as ``prove`` for the handlers of a wsgiref server. Django's are such handlers too."""
+    return prove(handlers, module, {"base_environ": _BASE_ENVIRON})
 
 
-def _is_known(handlers: type, attributes: dict[str, Any], path: str, error: type[ProofError]) -> bool:
-    raised = error("a test of devpatch")
+def _is_known(handlers: type, attributes: dict[str, Any], path: str) -> bool:
+    raised = ProofError("a test of devpatch")
     events: list[Event] = []
     noted: list[BaseException | None] = []
     found: list[requests.Request | None] = []
