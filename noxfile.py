@@ -47,10 +47,11 @@ def pytest(session, *arguments):
 
 @nox.session
 def lint(session):
-    session.install("ruff", "mypy", "wrapt")
+    session.install("ruff", "mypy", "wrapt", "import-linter")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("lint-imports")
 
 
 @nox.session(python="3.11")
@@ -60,7 +61,7 @@ def full(session):
     `nox -s full -- --all` takes three times as long: each variation of a server, each breakage of each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl")
-    browser = ("playwright", "axe-playwright-python", "jsonschema")
+    browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)
     pytest(session, *session.posargs)
 

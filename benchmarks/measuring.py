@@ -68,10 +68,10 @@ def stay_on_one_cpu() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def fresh_venv(folder: Path, *distributions: str) -> Path:
-    """Make a virtual environment with devpatch and ``distributions``, and return its interpreter.
+def fresh_venv(folder: Path, *distributions: str, base: str = sys.executable) -> Path:
+    """Make a virtual environment of ``base`` with devpatch and ``distributions``. Return its interpreter.
 
-    devpatch is built from a copy, for a build leaves files in the tree that it is made from.
+    devpatch is built from a copy, because a build leaves files in its tree.
     """
     print("making a fresh environment ...", file=sys.stderr, flush=True)
     source, venv = folder / "source", folder / "venv"
@@ -79,7 +79,7 @@ def fresh_venv(folder: Path, *distributions: str) -> Path:
         ".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "benchmarks"
     )
     shutil.copytree(REPOSITORY, source, ignore=unwanted)
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([base, "-m", "venv", venv], check=True)
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     subprocess.run([python, "-m", "pip", "install", "--quiet", source, *distributions], check=True)
     return python

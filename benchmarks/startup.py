@@ -1,16 +1,17 @@
-"""What devpatch costs at each start of Python in an environment that it is installed in.
+"""What devpatch costs at each start of Python, with every combination of switches.
 
 There is one environment, in which the start-up file is rewritten before every measurement, so the
-variants differ in nothing else. "bare" has the file's line as a comment; "bare, again" is the same
+variants differ in nothing else. "bare" has the file's line as a comment. "bare, again" is the same
 thing once more, and shows how far chance alone moves a number.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import itertools
 import random
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,22 +24,43 @@ START_UP_LINE = (REPOSITORY / "devpatch.pth").read_text()
 COMMENT = f"# {START_UP_LINE}"
 
 
+# How much a variant may cost more than "bare", in µs.
+LIMIT_OF_PROCESS, LIMIT_OF_SITE = 1500, 500
+LIMIT_OFF = 150  # the same where no variable is set
+SWITCHES = {
+    "FAILFAST": "1",
+    "THREADED": "1",
+    "FAILSAFE": "1",
+    "EXC_INFO": "1",
+    "ON_ERROR": "package.module:callable",
+    "ERROR_LOG": "errors.jsonl",
+}
+
+
 @dataclass(frozen=True)
 class Variant:
-    """A way to have devpatch installed; ``limit`` is what it may cost more than "bare", in µs."""
+    """A way to have devpatch installed, and which variables are set."""
 
     name: str
     start_up_file: str
     variables: dict[str, str]
-    limit: int | None = None
+
+
+def combinations() -> list[Variant]:
+    """Return one variant for each combination of switches."""
+    return [
+        Variant(" ".join(names), START_UP_LINE, {f"DEVPATCH_{name}": SWITCHES[name] for name in names})
+        for size in range(1, len(SWITCHES) + 1)
+        for names in itertools.combinations(SWITCHES, size)
+    ]
 
 
 BARE = Variant("bare", COMMENT, {})
 VARIANTS = (
     BARE,
     Variant("bare, again", COMMENT, {}),
-    Variant("off", START_UP_LINE, {}, limit=150),
-    Variant("on, no server", START_UP_LINE, {"DEVPATCH_FAILFAST": "1"}, limit=500),
+    Variant("off", START_UP_LINE, {}),
+    *combinations(),
 )
 
 # site.main() is what reads start-up files. With -S it does not run by itself, so it can be timed alone.
@@ -54,8 +76,8 @@ LIST_MODULES = "import sys; print(*sys.modules)"
 class Environment:
     """A virtual environment that takes the shape of one variant after the other."""
 
-    def __init__(self, folder: Path) -> None:
-        self._python = str(fresh_venv(folder))
+    def __init__(self, folder: Path, base: str) -> None:
+        self._python = str(fresh_venv(folder, base=base))
         (self._start_up_file,) = (folder / "venv").rglob("devpatch.pth")
 
     def whole_process(self, variant: Variant) -> float:
@@ -68,6 +90,10 @@ class Environment:
     def site_alone(self, variant: Variant) -> float:
         """Return the µs that one new interpreter spends in ``site.main()``."""
         return int(self._output(variant, "-S", "-c", TIME_SITE)) / 1000
+
+    def version(self) -> str:
+        """Return the version of the interpreter."""
+        return self._output(BARE, "-c", "import platform; print(platform.python_version())").strip()
 
     def modules(self, variant: Variant) -> list[str]:
         """Return what is in ``sys.modules`` once Python has started."""
@@ -102,36 +128,36 @@ def more_than_bare(times: dict[str, list[float]], variant: Variant) -> Estimate:
 def report(
     whole: dict[str, list[float]], alone: dict[str, list[float]], modules: dict[str, list[str]]
 ) -> None:
-    """Print a row per variant. The verdict is on the whole process; ``site.main()`` has less noise."""
+    """Print a row per variant. The combinations are summed up by the worst one, and the others follow."""
     rows = []
     for variant in VARIANTS:
-        more = more_than_bare(whole, variant)
+        process, site = more_than_bare(whole, variant), more_than_bare(alone, variant)
+        limits = (LIMIT_OFF, LIMIT_OFF) if variant.name == "off" else (LIMIT_OF_PROCESS, LIMIT_OF_SITE)
+        added = set(modules[variant.name]) - set(modules[BARE.name])
         rows.append(
             (
                 variant.name,
                 f"{bootstrap(whole[variant.name]).median:.0f}",
-                "" if variant is BARE else more.show("+.0f"),
-                "" if variant.limit is None else f"<= {variant.limit}",
-                "" if variant.limit is None else more.verdict(at_most=variant.limit),
-                "" if variant is BARE else more_than_bare(alone, variant).show("+.0f"),
-                str(len(modules[variant.name])),
+                process.show("+.0f"),
+                process.verdict(at_most=limits[0]),
+                site.show("+.0f"),
+                site.verdict(at_most=limits[1]),
+                " ".join(sorted(added)) or "none",
             )
         )
-    print_table(
-        (
-            "µs",
-            "python -c pass",
-            "more than bare",
-            "target",
-            "verdict",
-            "more in site.main() alone",
-            "modules",
-        ),
-        rows,
+    header = (
+        "µs",
+        "python -c pass",
+        "more than bare",
+        f"<= {LIMIT_OF_PROCESS}",
+        "more in site.main()",
+        f"<= {LIMIT_OF_SITE}",
+        "modules more",
     )
-    for name, loaded in modules.items():
-        if added := [module for module in loaded if module not in modules[BARE.name]]:
-            print(f"{name} adds the modules {', '.join(added)}")
+    print_table(header, rows)
+    for name, times in (("python -c pass", whole), ("site.main()", alone)):
+        worst = max(combinations(), key=lambda variant: more_than_bare(times, variant).median)
+        print(f"the worst in {name}: {more_than_bare(times, worst).show('+.0f')} µs, {worst.name}")
 
 
 def main() -> None:
@@ -139,15 +165,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=400, help="how often each variant is measured")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rounds", type=int, default=100, help="how often each variant is measured")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Environment(Path(folder))
+        place = Environment(Path(folder), options.python)
         stay_on_one_cpu()
-        whole = interleaved(place.whole_process, rounds)
-        alone = interleaved(place.site_alone, rounds)
+        whole = interleaved(place.whole_process, options.rounds)
+        alone = interleaved(place.site_alone, options.rounds)
         modules = {variant.name: place.modules(variant) for variant in VARIANTS}
-    print(f"Python {platform.python_version()}: medians of {rounds} rounds [95% interval]")
+        version = place.version()
+    print(f"Python {version}: medians of {options.rounds} rounds [95% interval]")
     report(whole, alone, modules)
 
 

@@ -213,22 +213,21 @@ def _remember(launch: Launch | None) -> None:
 # Called back by the lifecycle: code that could not be loaded.
 
 
-def _tell_load_failed(error: BaseException) -> None:
-    for feature in _reporting():
-        feature.load_failed(error)
+class _LoadListener(loads.Listener):
+    def load_failed(self, error: BaseException) -> None:
+        for feature in _reporting():
+            feature.load_failed(error)
+
+    def worker_ended(self, end: loads.End) -> None:
+        for feature in _reporting():
+            feature.worker_ended(end)
+
+    def exited(self, error: BaseException) -> None:
+        if _launch is not None and not _is_supervised:
+            hold_first_start(_launch, error, from_command_line=True)
 
 
-def _tell_worker_ended(end: loads.End) -> None:
-    for feature in _reporting():
-        feature.worker_ended(end)
-
-
-def _tell_exit(error: BaseException) -> None:
-    if _launch is not None and not _is_supervised:
-        hold_first_start(_launch, error, from_command_line=True)
-
-
-loads.listen(_tell_load_failed, _tell_worker_ended, _tell_exit)
+loads.listener = _LoadListener()
 
 
 def _reporting() -> list[Feature]:

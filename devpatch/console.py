@@ -1,13 +1,14 @@
 """What devpatch prints on stderr, and what it has seen others print there."""
 
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_TEXTS = 2000  # how many of the latest texts are kept; some frameworks write a traceback line by line
-_LONGEST = 50_000  # characters kept of each
+_LONGEST = 50_000  # characters that are kept of each text on stderr
+_MOST = 500_000  # characters that are kept of all the latest texts
 
 
 def say(message: str) -> None:
@@ -37,14 +38,12 @@ class StderrTee:
     """
 
     def __init__(self) -> None:
-        self._texts: deque[tuple[int, str]] = deque(maxlen=_TEXTS)  # each with its number
-        self.count = 0
-        self.is_attached = False
+        self._texts: deque[tuple[float, str]] = deque()  # each with its time, in seconds since the epoch
+        self._size = 0
 
     def attach(self) -> Callable[[], None]:
         """Watch the present ``sys.stderr``. Return a function that undoes it. Some streams can't be watched."""
         stream: Any = sys.stderr
-        self.is_attached = True
         try:
             write = stream.write
 
@@ -57,27 +56,32 @@ class StderrTee:
             return lambda: None
 
         def detach() -> None:
-            self.is_attached = False
             if vars(stream).get("write") is write_and_keep:
                 del stream.write
 
         return detach
 
     def keep(self, text: Any) -> None:
-        """Keep the beginning of ``text`` and drop the oldest one. Anything but text is ignored."""
-        self.count += 1
-        if isinstance(text, str):
-            self._texts.append((self.count, text if len(text) < _LONGEST else text[:_LONGEST]))
+        """Keep the beginning of ``text`` and drop the oldest texts. Anything but text is ignored."""
+        if not isinstance(text, str):
+            return
+        self._texts.append((time.time(), text[:_LONGEST]))
+        self._size += min(len(text), _LONGEST)
+        try:
+            while self._size > _MOST:
+                self._size -= len(self._texts.popleft()[1])
+        except IndexError:  # Threads that write at the same time may count wrong.
+            self._size = 0
 
-    def has_traceback_of(self, error: BaseException, since: int) -> bool:
+    def has_traceback_of(self, error: BaseException, since: float) -> bool:
         """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself.
 
-        ``since`` is the ``count`` at the time of the error. An earlier error of the same line does not count.
+        ``since`` is the time of the error, in seconds since the epoch. Earlier errors of the same line do not count.
         """
         frames = traceback.extract_tb(error.__traceback__)
         if not frames:
             return False
-        text = "".join(text for number, text in self._texts.copy() if number > since)
+        text = "".join(text for moment, text in self._texts.copy() if moment >= since)
         innermost = f'File "{frames[-1].filename}", line {frames[-1].lineno}, in '
         header = text.find("Traceback (most recent call last)")
         frame = text.rfind(innermost)

@@ -77,47 +77,62 @@ class Patch:
 
     def check(self, module: ModuleType) -> None:
         """Check the target and change nothing. Raises Unpatchable."""
-        self.look_up(module)
+        self._check(self.look_up(module)[2])
 
     def apply(self, module: ModuleType) -> Undo:
-        """Make the change. Return a function that undoes it. Raises Unpatchable."""
+        """Check the target and make the change. Return a function that undoes it. Raises Unpatchable."""
+        parent, name, value = self.look_up(module)
+        self._check(value)
+        return self._change(parent, name, value)
+
+    def _check(self, value: Any) -> None:
+        """Check the present value. Raises Unpatchable."""
+
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
         raise NotImplementedError
 
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
-
-
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Wrap(Patch):
-    """Call ``wrapper(wrapped, instance, args, kwargs)`` instead of a function or method.
+class Expect(Patch):
+    """Change nothing, but require a function or method: it is called, or changed later in the classes of objects.
 
     ``arguments`` are the positional arguments, including ``self``, that it must accept.
     """
 
+    arguments: tuple[str, ...]
+
+    def _check(self, value: Any) -> None:
+        _check_call(self, value, self.arguments)
+
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
+        return lambda: None
+
+
+@dataclass(frozen=True, eq=False)
+class Wrap(Patch):
+    """Call ``wrapper(wrapped, instance, args, kwargs)`` instead of a function. ``arguments`` are as for ``Expect``."""
+
     wrapper: Wrapper
     arguments: tuple[str, ...] = ()
 
-    def check(self, module: ModuleType) -> None:
-        """See Patch.check."""
-        _check_call(self, self.look_up(module)[2], self.arguments)
+    def _check(self, value: Any) -> None:
+        _check_call(self, value, self.arguments)
 
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        parent, name, function = self.look_up(module)
-        if getattr(function, "_self_wrapper", None) is self.wrapper:
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
+        if getattr(value, "_self_wrapper", None) is self.wrapper:
             return lambda: None  # Wrapped already: not a second time.
-        self.check(module)
         undo = _undo_of(parent, name)
-        wrap_function_wrapper(module, self.path, self.wrapper)
+        wrap_function_wrapper(parent, name, self.wrapper)
         return undo
 
 
 @dataclass(frozen=True, eq=False)
 class Surround(Patch):
-    """Replace a method by the function that ``make`` builds around it. ``arguments`` are as for ``Wrap``.
+    """Replace a method by the function that ``make`` builds around it. ``arguments`` are as for ``Expect``.
 
     This is for methods that every request calls. wrapt's wrapper can do more, but makes three objects for each call.
     """
@@ -125,34 +140,11 @@ class Surround(Patch):
     make: Make
     arguments: tuple[str, ...] = ()
 
-    def check(self, module: ModuleType) -> None:
-        """See Patch.check."""
-        _check_call(self, self.look_up(module)[2], self.arguments)
+    def _check(self, value: Any) -> None:
+        _check_call(self, value, self.arguments)
 
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        self.check(module)
-        parent, name, _function = self.look_up(module)
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
         return _surround(parent, name, self.make)
-
-
-@dataclass(frozen=True, eq=False)
-class Expect(Patch):
-    """Change nothing, but require the method: it is called, or changed later in the classes of single objects.
-
-    ``arguments`` are as for ``Wrap``.
-    """
-
-    arguments: tuple[str, ...]
-
-    def check(self, module: ModuleType) -> None:
-        """See Patch.check."""
-        _check_call(self, self.look_up(module)[2], self.arguments)
-
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        self.check(module)
-        return lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,17 +154,12 @@ class Replace(Patch):
     make: Callable[[Any], Any]
     needs: tuple[str, ...] = ()  # attributes that the present value must have
 
-    def check(self, module: ModuleType) -> None:
-        """See Patch.check."""
-        value = self.look_up(module)[2]
+    def _check(self, value: Any) -> None:
         for name in self.needs:
             if not hasattr(value, name):
                 raise Unpatchable(f"{self.title}.{name} is not there")
 
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        self.check(module)
-        parent, name, value = self.look_up(module)
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
         setattr(parent, name, self.make(value))
         return lambda: setattr(parent, name, value)
 
@@ -183,18 +170,13 @@ class Connect(Patch):
 
     receiver: Callable[..., object]
 
-    def check(self, module: ModuleType) -> None:
-        """See Patch.check."""
-        signal = self.look_up(module)[2]
-        if not (hasattr(signal, "connect") and hasattr(signal, "disconnect")):
+    def _check(self, value: Any) -> None:
+        if not (hasattr(value, "connect") and hasattr(value, "disconnect")):
             raise Unpatchable(f"{self.title} is not a signal")
 
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        self.check(module)
-        signal = self.look_up(module)[2]
-        signal.connect(self.receiver, weak=False)
-        return lambda: signal.disconnect(self.receiver)
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
+        value.connect(self.receiver, weak=False)
+        return lambda: value.disconnect(self.receiver)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +186,8 @@ class Register(Patch):
     make: Callable[[Any], Any]
     into: list[Any]
 
-    def apply(self, module: ModuleType) -> Undo:
-        """See Patch.apply."""
-        entry = self.make(self.look_up(module)[2])
+    def _change(self, parent: Any, name: str, value: Any) -> Undo:
+        entry = self.make(value)
         self.into.append(entry)
         return lambda: self.into.remove(entry)
 

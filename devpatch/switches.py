@@ -1,6 +1,6 @@
 """Every DEVPATCH_ variable: its name, how it is read, its default and a line of help.
 
-Messages, ``python -m devpatch`` and the README's table are made from this one table.
+Messages, ``python -m devpatch`` and the README's table come from this one table.
 """
 
 from __future__ import annotations
@@ -202,18 +202,3 @@ def nearest(name: str) -> str | None:
     names = {switch.name.removeprefix(PREFIX): switch.name for switch in SWITCHES}
     matches = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1, cutoff=0.6)
     return names[matches[0]] if matches else None
-
-
-def markdown() -> str:
-    """Return the table of switches as it stands in the README."""
-    rows = ["| variable | values | unset | what it does |", "| --- | --- | --- | --- |"]
-    for switch in SWITCHES:
-        default = (
-            "off"
-            if switch.default in (False, ())
-            else "as the server does"
-            if switch.default is None
-            else str(switch.default)
-        )
-        rows.append(f"| `{switch.name}` | {switch.allowed} | {default} | {switch.help} |")
-    return "\n".join(rows)

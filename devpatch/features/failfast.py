@@ -31,7 +31,6 @@ class FailFast(Feature):
         self._status = 1
         self._first: requests.Request | None = None
         self._tee = console.StderrTee()
-        self._texts_before: dict[requests.Request, int] = {}
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
@@ -55,31 +54,28 @@ class FailFast(Feature):
         """See Feature.activate."""
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
-        ledger.record(requests.listen(requests.Event.FAILED, self._expect_end))
+        ending.expect_while(requests.have_failed)
         ledger.record(requests.listen(requests.Event.ANSWERED, self._request_end))
         ledger.record(requests.listen(requests.Event.ENDED, self._release_end))
         ledger.record(requests.listen(requests.Event.READS_BEFORE_ANSWER, self._limit_reading))
 
-    def _expect_end(self, request: requests.Request) -> None:
-        # Only now: it would cost each line of a healthy server's log a little.
-        if not self._tee.is_attached:
-            ledger.record(self._tee.attach())
-        self._texts_before[request] = self._tee.count
-        ending.expect()
+    def loaded(self) -> None:
+        """See Feature.loaded."""
+        ledger.record(self._tee.attach())
 
     def _request_end(self, request: requests.Request) -> None:
         error = request.error
         if error is None:
             return
         status, text = exit_status_of(error.code) if isinstance(error, SystemExit) else (self._status, None)
-        if ending.request(status, lambda: self._report(request, error, status, text)):
+        failed_at = request.failed_at
+        if ending.request(status, lambda: self._report(request.title, error, failed_at, status, text)):
             self._first = request
             connections.drain(request.connection)
 
     def _release_end(self, request: requests.Request) -> None:
         if request is self._first:
             ending.release()
-        self._texts_before.pop(request, None)
 
     def _limit_reading(self, request: requests.Request) -> None:
         # The server reads the client's bytes to their end before it answers. A client that waits for the answer
@@ -88,17 +84,19 @@ class FailFast(Feature):
         timer.daemon = True
         timer.start()
 
-    def _report(self, request: requests.Request, error: BaseException, status: int, text: str | None) -> None:
+    def _report(
+        self, title: str, error: BaseException, failed_at: float, status: int, text: str | None
+    ) -> None:
         if isinstance(error, SystemExit):
             if text is not None:
                 console.write(text + "\n")
             what = f"sys.exit({'' if error.code is None else _shown(error.code)})"
         else:
             hide_own_frames(error)
-            if not self._tee.has_traceback_of(error, self._texts_before.get(request, 0)):
+            if not self._tee.has_traceback_of(error, failed_at):
                 console.write("".join(traceback.format_exception(error)))
             what = "".join(traceback.format_exception_only(error)).strip()
-        console.say(f"fail-fast: {request.title}: {what}")
+        console.say(f"fail-fast: {title}: {what}")
         console.say(f"fail-fast: the server stops with exit status {status}")
 
 

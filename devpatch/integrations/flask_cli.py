@@ -48,7 +48,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
         return wrapped(*args, **kwargs)
     except SystemExit as error:
         if _missing_app:
-            loads.report_exit(_missing_app[0])
+            loads.listener.exited(_missing_app[0])
         elif module_that_raised(error).partition(".")[0] not in _PACKAGES:
             sessions.command_line_left(error)
         raise

@@ -84,7 +84,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._expected = False
+        self._expectations: list[Callable[[], bool]] = []
         self._requested = threading.Event()
         self._released = threading.Event()
         self._report: Callable[[], None] | None = None
@@ -109,9 +109,9 @@ class Ending:
         """Have ``wait`` called before the process ends, in any thread. It must return, the second time quickly."""
         self._waits.append(wait)
 
-    def expect(self) -> None:
-        """Record that the end will be requested shortly, so that a reload does not come before it."""
-        self._expected = True
+    def expect_while(self, expected: Callable[[], bool]) -> None:
+        """Have no reload come before the end, while ``expected`` says that the end will be requested shortly."""
+        self._expectations.append(expected)
 
     def request(self, status: int, report: Callable[[], None]) -> bool:
         """Request the end with ``status``. The first call wins and returns True.
@@ -148,7 +148,8 @@ class Ending:
 
         If no end comes within ``EXPECTATION_LIMIT`` s (a client reads the response slowly), the reload goes on.
         """
-        if self.requested or (self._expected and self._requested.wait(EXPECTATION_LIMIT)):
+        is_expected = any(expected() for expected in self._expectations)
+        if self.requested or (is_expected and self._requested.wait(EXPECTATION_LIMIT)):
             self.exit()
 
     def exit(self) -> NoReturn:

@@ -20,43 +20,35 @@ class End(NamedTuple):
     signal: str | None
 
 
-_on_failure: list[Callable[[BaseException], object]] = []
-_on_end: list[Callable[[End], object]] = []
-_on_exit: list[Callable[[BaseException], object]] = []
+class Listener:
+    """Who wants to hear of it. This one does not."""
+
+    def load_failed(self, error: BaseException) -> None:
+        """Act on ``error``, which prevented the code of this process from being loaded."""
+
+    def worker_ended(self, end: End) -> None:
+        """Act on the end of a worker that could not report its error."""
+
+    def exited(self, error: BaseException) -> None:
+        """Act on an ``error`` of the code that left a framework's command line. Raises SystemExit."""
 
 
-def listen(
-    failed: Callable[[BaseException], object],
-    ended: Callable[[End], object],
-    exited: Callable[[BaseException], object],
-) -> None:
-    """Have a function called for each of ``report_failure``, ``report_end`` and ``report_exit``."""
-    _on_failure.append(failed)
-    _on_end.append(ended)
-    _on_exit.append(exited)
+listener = Listener()
 
 
 def report_failure(error: BaseException) -> None:
-    """Report ``error``, which prevented the code of this process from being loaded. Never raises."""
-    for listener in _on_failure:
-        _call(listener, error)
+    """Report ``error`` to the listener. Never raises."""
+    _call(listener.load_failed, error)
 
 
 def report_end(end: End) -> None:
-    """Report how a worker ended that could not report its error. Never raises."""
-    for listener in _on_end:
-        _call(listener, end)
+    """Report ``end`` to the listener. Never raises."""
+    _call(listener.worker_ended, end)
 
 
-def report_exit(error: BaseException) -> None:
-    """Report that ``error`` of the code left a framework's command line. Raises SystemExit."""
-    for listener in _on_exit:
-        listener(error)
-
-
-def _call(listener: Callable[[Any], object], argument: object) -> None:
+def _call(report: Callable[[Any], object], what: object) -> None:
     try:
-        listener(argument)
+        report(what)
     except Exception as failure:
         from ..console import say
 

@@ -25,7 +25,6 @@ class Event(enum.Enum):
     WRITTEN = "written"  # the framework wrote the last byte of the body; it may come more than once
     ONLY_READS = "only reads"  # from now on the server only reads what the client may still send
     # Only for a request with an error, and once:
-    FAILED = "failed"  # the error was noted, its response is yet to come
     READS_BEFORE_ANSWER = "reads before the answer"  # the server reads the client's bytes to their end first
     ANSWERED = "answered"  # the last byte of the response was written
     ENDED = "ended"  # the server has finished with the request
@@ -98,6 +97,11 @@ def of(environ: Any) -> Request | None:
 def is_dismissed(error: BaseException) -> bool:
     """Whether a framework raises ``error`` to make a response, or the keyboard raised it."""
     return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
+
+
+def have_failed() -> bool:
+    """Whether a request in progress has an error, so that its response is not written yet, or just now."""
+    return any(request.error is not None for request in list(_by_input.values()))
 
 
 class Request:
@@ -182,7 +186,6 @@ class Request:
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
             self.error = error
-            self._emit(Event.FAILED)
 
     def dismiss(self, error: BaseException) -> None:
         """Take ``error`` as a response that the application raises on purpose, so as no error."""
@@ -216,15 +219,15 @@ class Request:
 
     def end(self) -> None:
         """Record that the server has finished with the request. A second call does nothing."""
-        if _current.get() is self:
-            _current.set(self._outer)
-        if _by_input.get(id(self._input)) is self:
-            del _by_input[id(self._input)]
         if self.error is not None:
             self.written()
             self._emit(Event.ENDED)
             self.error = None  # Its traceback may hold this object.
         self.channel.close()
+        if _current.get() is self:
+            _current.set(self._outer)
+        if _by_input.get(id(self._input)) is self:
+            del _by_input[id(self._input)]
 
     def _emit(self, event: Event) -> None:
         for listener in tuple(self._listeners[event]):

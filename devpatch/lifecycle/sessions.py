@@ -214,7 +214,7 @@ def end_broken_worker() -> None:
 def command_line_left(error: SystemExit) -> None:
     """Act on the code's, and not the command line's, ``sys.exit`` while a framework's command line ran."""
     report_exit(error)
-    loads.report_exit(error)
+    loads.listener.exited(error)
 
 
 def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **kwargs: Any) -> Any:
