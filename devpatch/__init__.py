@@ -1,7 +1,7 @@
 """Switches for the development server that you already run.
 
 This file is the gate. The start-up file calls ``start`` at every start of Python. The gate then waits, at next
-to no cost, until a development server is imported. All of that stands in one file, because each further
+to no cost, until a development server is imported. All of that is in one file, because each further
 module would cost every start of Python about 150 µs.
 
 Limits: standard library only, no import beyond what every interpreter has loaded, and nothing is raised.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # The import of one of these modules says that a development server may be about to start. Modules that
-# every program of a framework imports (django.core.signals, for example) must not stand here, or
+# every program of a framework imports (django.core.signals, for example) must not be listed here, or
 # `manage.py migrate` would pay for wrapt. Integrations patch those when a server starts.
 SERVER_MODULES = frozenset(
     {
@@ -71,7 +71,7 @@ class Gate:
         finally:
             _acquire_import_lock(held)
         # The loop over sys.meta_path that called this method has missed the finders that were added in front.
-        # So the search begins anew.
+        # So the search starts again.
         from importlib.util import find_spec
 
         return find_spec(name)
@@ -102,7 +102,7 @@ def _acquire_import_lock(held: int) -> None:
 
 
 def _call_assembly(function: str, *arguments: object) -> object:
-    """Call a function of the assembly. It is imported by name, for nothing below it may lead back to it."""
+    """Call a function of the assembly. It is imported by name, because nothing may import it in the other direction."""
     from importlib import import_module
 
     return getattr(import_module("devpatch.assembly"), function)(*arguments)
@@ -176,7 +176,7 @@ def _watch_first_start(gate: Gate) -> None:
                 os._exit(end.code if isinstance(end.code, int) else 1)
 
     def register_exit_handler() -> None:
-        import atexit  # Not at the start, for a bare interpreter does without it.
+        import atexit  # Not at the start, because a bare interpreter does not import it.
 
         atexit.register(ask_at_exit)
 

@@ -231,7 +231,7 @@ loads.listener = _LoadListener()
 
 
 def _reporting() -> list[Feature]:
-    """Return the features that want to hear of a failed load."""
+    """Return the features that report a failed load."""
     from . import switches
 
     # Read again: the code may be broken before any server, and so any feature, began.
@@ -239,7 +239,7 @@ def _reporting() -> list[Feature]:
     if settings.disabled or settings.problems:
         return []
     if not (settings[switches.ON_ERROR] or settings[switches.ERROR_LOG]):
-        return []  # The others do not want to hear of it, and their import takes time.
+        return []  # The others do not report it, and their import takes time.
     return wanted(settings)
 
 

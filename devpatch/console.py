@@ -12,7 +12,7 @@ _MOST = 500_000  # characters that are kept of all the latest texts
 
 
 def say(message: str) -> None:
-    """Print one line for the developer. A closed stderr is no error."""
+    """Print one line for the developer. A closed stderr is not an error."""
     line = " ".join(message.splitlines())
     try:
         sys.stderr.write(f"devpatch: {line}\n")

@@ -30,8 +30,6 @@ _NAMES = {
     "flask.app": "app.run",
     "django_extensions.management.commands.runserver_plus": "runserver_plus",
 }
-# run_simple makes one server. A make_server that the program calls itself embeds one, which is left alone.
-_expects_server: ContextVar[bool] = ContextVar("devpatch_expects_server", default=False)
 
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -52,7 +50,7 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     )
     if sessions.worker.has_failed:
         sessions.end_broken_worker()  # The application is a stand-in that raises for each request.
-    _expects_server.set(True)
+    starts.expect_server()
     if not call.get("use_reloader"):
         sessions.worker.serves()  # The code was changed so. Nothing watches from now on.
     return wrapped(*args, **kwargs)
@@ -63,7 +61,6 @@ def _is_above_one(processes: Any) -> bool:
 
 
 def _prove(handlers: type) -> str | None:
-    ledger.surround_methods(handlers, _STEPS)
     server = {
         "_server_version": "Werkzeug",
         "log": lambda *_: None,
@@ -73,18 +70,18 @@ def _prove(handlers: type) -> str | None:
         "server_address": ("127.0.0.1", 0),
         "ssl_context": None,
     }
-    return prove(handlers, _MODULE, server)
+    return prove(handlers, _MODULE, server, lambda kind: ledger.surround_methods(kind, _STEPS))
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    expected = _expects_server.get()
+    # run_simple makes one server. A make_server that the program calls itself embeds one, which is left alone.
+    expected = starts.is_expected()
     if expected:
         call = inspect.signature(wrapped).bind(*args, **kwargs)
         call.arguments["threaded"] = threads.run_concurrently(bool(call.arguments.get("threaded")))
         args, kwargs = call.args, call.kwargs
     server = wrapped(*args, **kwargs)
     if expected:
-        _expects_server.set(False)
         sessions.listener.tls = server.ssl_context
         starts.watch(server)
         if starts.is_watched(server):

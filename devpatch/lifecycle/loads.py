@@ -1,4 +1,4 @@
-"""Code that could not be loaded: who wants to hear of it.
+"""Code that could not be loaded: what is reported, and to which listener.
 
 Limits: a worker imports this before the user's code, so it imports next to nothing.
 """
@@ -21,7 +21,7 @@ class End(NamedTuple):
 
 
 class Listener:
-    """Who wants to hear of it. This one does not."""
+    """Receives the reports. This one ignores them."""
 
     def load_failed(self, error: BaseException) -> None:
         """Act on ``error``, which prevented the code of this process from being loaded."""

@@ -29,17 +29,24 @@ class ProofError(Exception):
     """What the application of a proof raises."""
 
 
-def prove(handlers: Any, module: str, server: dict[str, Any]) -> str | None:
+def prove(
+    handlers: Any,
+    module: str,
+    server: dict[str, Any],
+    prepare: Callable[[type], object] = lambda kind: None,
+) -> str | None:
     """Return why the requests of ``handlers``, a class of ``module`` or of a program, can't be known, or None.
 
     ``server`` has the attributes that the class of ``module`` needs of its server. The application is added, as
-    ``app`` and ``get_app``. Never raises.
+    ``app`` and ``get_app``. ``prepare`` makes the changes that the integration makes to a class of handlers. They
+    are made to a subclass that is used for nothing else. Never raises.
     """
     own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ == module), None)
     if own is None:
         return f"{handlers!r} is not a request handler of {module}"
     try:
         quiet = type(own.__name__, (own,), _QUIET)
+        prepare(quiet)
         if all(_is_known(quiet, server, path) for path in (_HEALTHY, _FAILING)):
             return None
         return f"its requests can't be seen ({module}.{own.__qualname__})"

@@ -2,7 +2,7 @@
 
 An integration begins it around the call of the application. A context variable holds it meanwhile, so code
 that runs for the request finds it, also in the threads of asgiref and Flask, which get a copy of the context.
-It does not stand in the environ, because Django's debug page shows all of that.
+It is not in the environ, because Django's debug page shows all of that.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Request:
     def note(self, error: BaseException, framework: str | None = None) -> None:
         """Take ``error`` as this request's error if it is the first one. Never raises.
 
-        A hang-up of the client and an interrupt from the keyboard are no errors. An exit that the application
+        A hang-up of the client and an interrupt from the keyboard are not errors. An exit that the application
         asked for is one. ``framework`` is the framework that reported it, None where the server did.
         """
         was_called = bool(self.environ)  # Else the head of the request was malformed.

@@ -86,7 +86,7 @@ def starting(
 
 
 def expect_server() -> None:
-    """Record that the next server that begins to serve in this thread is the reported one."""
+    """Record that the next server of this thread is the reported one."""
     _expected.set(True)
 
 

@@ -1,4 +1,4 @@
-"""The failure as an answer: an HTML page, JSON or plain text, for those who may see it.
+"""The failure as an answer: an HTML page, JSON or plain text, for clients that may see it.
 
 By DNS rebinding a foreign web site can read what a server on this machine answers, under a name of its own.
 So the failure is shown only under names that nobody else can own.

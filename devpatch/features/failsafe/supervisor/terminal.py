@@ -79,7 +79,7 @@ class Terminal:
         except OSError:
             typed = b""
         if not typed:
-            self._descriptor = None  # Ctrl-D, or the terminal is gone: there is no Enter to come.
+            self._descriptor = None  # Ctrl-D, or the terminal is gone: Enter can't be pressed any more.
         return bool(typed)
 
     def _is_ours(self) -> bool:

@@ -219,7 +219,7 @@ class Worker:
     def _last_lines(self) -> str:
         lines = self._text(ipc.STDERR).splitlines()
         parts = ["The last lines that it wrote to stderr:", "", *lines[-_STDERR_LINES:], ""] if lines else []
-        return "\n".join([*parts, "What other than Python code wrote stands in the terminal."])
+        return "\n".join([*parts, "The terminal has what other code than Python's wrote."])
 
     def _text(self, name: str) -> str:
         try:
