@@ -1,4 +1,4 @@
-"""The matrix: the suite on one interpreter, a shorter pass on every other one that is there."""
+"""The test matrix: all tests on one interpreter, a short selection on every other installed one."""
 
 import os
 
@@ -10,13 +10,15 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "full", "short", "watchdog"]
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
-# Most of a test is waiting: for a server to start, or for it to end.
+# A test mostly waits until a server has started or ended, so there are more workers than CPUs.
 WORKERS = str(3 * (os.cpu_count() or 2))
 
-# Without watchdog, which has a session of its own: Werkzeug before 3.1 takes its word that a file was read
-# for a change, and it loses changes where an interpreter's folder holds more than the kernel's queue of events.
-# The combinations that upstream declares: Django 6.x needs Python 3.12, django-extensions 4 Django 4.2.
-# The first row holds the oldest of everything, wrapt too; the rows from 3.13 on the newest. 3.11 has `full`.
+# Combinations that the projects support. Django 6.x needs Python 3.12, django-extensions 4 needs Django 4.2.
+# The first row has the oldest version of everything, also of wrapt. The rows from 3.13 on have the newest.
+# Python 3.11 has the session `full`.
+#
+# watchdog has its own session, for two reasons. Werkzeug before 3.1 reloads when watchdog reports that a file
+# was read. And watchdog loses changes if an interpreter's folder has more entries than the kernel's queue.
 SHORT = [
     ("3.10", "4.2", "2.3", "2.3", "3.2", "~=1.16.0"),
     ("3.12", "6.0", "3.0", "3.0", "4.1", "~=2.0.0"),
@@ -40,8 +42,9 @@ def install(session, *more, django="5.2", werkzeug="3.1", flask="3.1", extension
 
 
 def pytest(session, *arguments):
-    # Not `python -m pytest`, which would test the checkout's package instead of the installed one.
-    # Each worker gets its share at once, as tests/conftest.py has it, and takes of others' when it has none left.
+    # Not `python -m pytest`, because that tests the package of the checkout instead of the installed one.
+    # Each worker gets its part at the start, in the order of tests/conftest.py. When a worker has finished
+    # its part, it takes tests from others.
     session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *arguments)
 
 
@@ -56,9 +59,10 @@ def lint(session):
 
 @nox.session(python="3.11")
 def full(session):
-    """The suite on one interpreter, with the optional parts: daphne, gunicorn, uvicorn, async Flask views.
+    """Run all tests on one interpreter, with the optional packages: daphne, gunicorn, uvicorn and others.
 
-    `nox -s full -- --all` takes three times as long: each variation of a server, each breakage of each file.
+    `nox -s full -- --all` takes three times as long. It runs each variation of a server, and each breakage of
+    each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
@@ -69,14 +73,14 @@ def full(session):
 @nox.session
 @nox.parametrize("python,django,werkzeug,flask,extensions,wrapt", SHORT)
 def short(session, **versions):
-    """One mode per server, a few kinds of error each."""
+    """Run the tests for one mode per server and a few kinds of error."""
     install(session, **versions)
     pytest(session, "--short", *session.posargs)
 
 
 @nox.session(python="3.11")
 def watchdog(session):
-    """The reloader that watchdog brings: the contract, without edits of files."""
+    """Run the contract with the reloader of watchdog, without edits of files."""
     install(session, "watchdog")
-    suites = ("tests/test_failfast_contract.py", "tests/test_threaded.py")
-    pytest(session, "--short", *suites, *session.posargs)
+    files = ("tests/test_failfast_contract.py", "tests/test_threaded.py")
+    pytest(session, "--short", *files, *session.posargs)

@@ -1,6 +1,6 @@
 """Set up and run devpatch from a checkout: ``python3 run.py demo`` or ``python3 run.py tests``.
 
-Needs nothing but Python 3.10 or later and a package index. Everything goes to the folder .venv.
+It needs only Python 3.10 or later and a package index. It installs everything into the folder .venv.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ URL = "http://127.0.0.1:8765"
 
 
 def set_up(*requirements: str) -> None:
-    """Make the environment, once, and install into it."""
+    """Create the environment if it does not exist, and install into it."""
     if not PYTHON.exists():
         print(f"setting up {ENVIRONMENT}", flush=True)
         venv.create(ENVIRONMENT, with_pip=True)
@@ -31,7 +31,7 @@ def set_up(*requirements: str) -> None:
 
 
 def demo() -> int:
-    """Start the example project with fail-fast on, ask it for two pages, and show how it ends."""
+    """Start the example project with fail-fast on, request two pages, and show how it ends."""
     set_up(".", "django")
     command = ["python", "manage.py", "runserver", URL.removeprefix("http://")]
     environ = {**os.environ, "DEVPATCH_FAILFAST": "1", "DJANGO_RUNSERVER_HIDE_WARNING": "true"}
@@ -60,7 +60,7 @@ def demo() -> int:
 
 
 def wait_for(server: subprocess.Popen[bytes], path: str) -> None:
-    """Wait until the server answers."""
+    """Wait until the server answers or ends."""
     for _ in range(300):
         if server.poll() is not None:
             return
@@ -72,7 +72,7 @@ def wait_for(server: subprocess.Popen[bytes], path: str) -> None:
 
 
 def show(path: str) -> None:
-    """Ask for a page and print the request and the response."""
+    """Request a page. Print the request and the response."""
     print(f"\nGET {path}")
     try:
         with urllib.request.urlopen(URL + path, timeout=30) as response:
@@ -86,7 +86,7 @@ def show(path: str) -> None:
 
 
 def tests(*arguments: str) -> int:
-    """Run the linters and the whole matrix over the interpreters that are there."""
+    """Run the linters and the test matrix on the installed interpreters."""
     set_up("nox", "uv")
     path = [str(PYTHON.parent), *map(str, pyenv_folders()), os.environ.get("PATH", "")]
     environ = {**os.environ, "PATH": os.pathsep.join(path), "UV_PYTHON_DOWNLOADS": "never"}
@@ -94,13 +94,13 @@ def tests(*arguments: str) -> int:
 
 
 def pyenv_folders() -> list[Path]:
-    """Return where pyenv keeps interpreters: its shims only run the versions that are switched on."""
+    """Return the folders of pyenv's interpreters, because its shims run only the selected versions."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     return sorted(root.glob("versions/3.1[0-9]*/bin"))
 
 
 def main() -> int:
-    """Read the command line."""
+    """Run the command in the arguments."""
     commands = {"demo": demo, "tests": tests}
     name, *arguments = sys.argv[1:] or [""]
     if name not in commands:

@@ -1,4 +1,4 @@
-"""Puts devpatch.pth beside the package; all the metadata is in setup.cfg."""
+"""Install devpatch.pth next to the package. All metadata is in setup.cfg."""
 
 import os
 
@@ -11,8 +11,8 @@ START_UP_FILE = "devpatch.pth"
 class build_py_with_start_up_file(build_py):
     """Copy the start-up file to the root of the wheel, which is site-packages.
 
-    Neither data_files nor package_data reaches site-packages in every form of install:
-    a wheel, an editable install and uv's forms each miss one of them.
+    data_files and package_data do not reach site-packages in every kind of installation: wheel, editable
+    installation, uv.
     """
 
     def run(self):
@@ -22,7 +22,7 @@ class build_py_with_start_up_file(build_py):
         self.copy_file(START_UP_FILE, os.path.join(root, START_UP_FILE), preserve_mode=False)
 
     def get_source_files(self):
-        # This is what brings the file into the sdist.
+        # This adds the file to the sdist.
         return [*super().get_source_files(), START_UP_FILE]
 
 

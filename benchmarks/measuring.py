@@ -1,4 +1,4 @@
-"""What the benchmarks share: an environment to measure in, intervals, verdicts and the printed table."""
+"""Shared by the benchmarks: the environment, confidence intervals, verdicts and the printed table."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Estimate:
         return f"{self.median:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
     def verdict(self, *, at_least: float = -math.inf, at_most: float = math.inf) -> str:
-        """Say whether the target was met, and whether the interval leaves a doubt."""
+        """Return whether the target was met, and whether the difference is within the noise."""
         met = [at_least <= number <= at_most for number in (self.median, self.low, self.high)]
         return ("met" if met[0] else "missed") + ("" if len(set(met)) == 1 else ", within the noise")
 
 
 def bootstrap(values: Sequence[float]) -> Estimate:
-    """Return the median of ``values`` with a bootstrap interval, as their noise has no known form."""
-    chance = random.Random(0)
-    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    """Return the median of ``values`` with a bootstrap interval: the distribution of the noise is unknown."""
+    generator = random.Random(0)
+    medians = sorted(statistics.median(generator.choices(values, k=len(values))) for _ in range(RESAMPLES))
     return Estimate(statistics.median(values), medians[RESAMPLES // 40], medians[-1 - RESAMPLES // 40])
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns that line up, the first one to the left."""
+    """Print the rows in aligned columns."""
     table = [header, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
@@ -53,27 +53,27 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return a plain shell's environment with ``variables``: nothing else in it steers Python or a server."""
-    ours = ("DEVPATCH_", "PYTHON", "DJANGO_", "FLASK_", "WERKZEUG_", "RUN_MAIN", "COV")
-    return {**{name: text for name, text in os.environ.items() if not name.startswith(ours)}, **variables}
+    """Return the environment without variables that configure Python or a server, plus ``variables``."""
+    removed = ("DEVPATCH_", "PYTHON", "DJANGO_", "FLASK_", "WERKZEUG_", "RUN_MAIN", "COV")
+    return {**{name: text for name, text in os.environ.items() if not name.startswith(removed)}, **variables}
 
 
 def stay_on_one_cpu() -> None:
-    """Keep this process, and those that it starts, on one CPU where the system has a way to say so.
+    """Keep this process and its children on one CPU, if the system supports it.
 
-    They take turns anyhow. Between two CPUs most of the time, and nearly all of the noise, would be that
-    of waking the other one up.
+    They run alternately anyway. On two CPUs most of the time, and nearly all of the noise, would come from
+    waking up the other CPU.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def fresh_venv(folder: Path, *distributions: str, base: str = sys.executable) -> Path:
-    """Make a virtual environment of ``base`` with devpatch and ``distributions``. Return its interpreter.
+    """Create a virtual environment of ``base`` with devpatch and ``distributions``. Return its interpreter.
 
-    devpatch is built from a copy, because a build leaves files in its tree.
+    devpatch is built from a copy, because a build leaves files in the source folder.
     """
-    print("making a fresh environment ...", file=sys.stderr, flush=True)
+    print("creating a fresh environment ...", file=sys.stderr, flush=True)
     source, venv = folder / "source", folder / "venv"
     unwanted = shutil.ignore_patterns(
         ".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "benchmarks"

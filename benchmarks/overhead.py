@@ -1,8 +1,8 @@
-"""What switches cost per request: Django's runserver and `flask run`, each with one of them and without it.
+"""What a switch costs per request: Django's runserver and `flask run`, with the switch and without it.
 
-Both servers run at the same time and are asked in turn, a short block of requests each, so that a change
-of the machine's pace hits both. Two processes that do the same differ by a per cent or so for as long as
-they live (where their memory lies, say), so there are new ones for each pair of measurements.
+Both servers run at the same time and get short blocks of requests alternately, so a slower phase of the
+machine affects both. Two processes that do the same work differ by about one per cent during their whole
+life, for example because of the layout of their memory. So each pair of measurements uses new processes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SWITCHES = {
     "on-error": {"DEVPATCH_ON_ERROR": "builtins:print"},
     "error-log": {"DEVPATCH_ERROR_LOG": "errors.jsonl"},
 }
-LIMIT = 0.99  # the requests/s with the switch are to be at least this part of those without it
-PATIENCE = 30  # seconds for a server to start, to answer or to end
+LIMIT = 0.99  # the target for requests/s with the switch, relative to those without it
+TIMEOUT = 30  # seconds for a server to start, to answer or to end
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ FRAMEWORKS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds for a number of requests: by the client's clock, and the server's CPU time if it can be had."""
+    """Seconds for a number of requests: by the client's clock, and the server's CPU time, if available."""
 
     wall: float
     cpu: float | None
 
 
 class Server:
-    """A development server in a process of its own, its log in a file, for a terminal has its own pace."""
+    """A development server in its own process. Its log is a file, because a terminal could slow it down."""
 
     def __init__(self, python: Path, framework: Framework, folder: Path, variables: dict[str, str]) -> None:
         with socket.socket() as probe:
@@ -84,8 +84,8 @@ class Server:
         self._process.wait()
 
     def wait_until_ready(self) -> None:
-        """Return when the server accepts connections. Raises RuntimeError if it never does."""
-        deadline = time.monotonic() + PATIENCE
+        """Return when the server accepts connections. Raises RuntimeError after a timeout."""
+        deadline = time.monotonic() + TIMEOUT
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 socket.create_connection(self._address).close()
@@ -94,15 +94,15 @@ class Server:
                 time.sleep(0.02)
         raise RuntimeError(f"the server does not answer:\n{self._log.read_text(errors='replace')}")
 
-    def ask(self, path: str) -> int:
-        """Send one request in a connection of its own, and return the status of the response.
+    def send(self, path: str) -> int:
+        """Send one request in a new connection and return the status of the response.
 
-        The client closes as soon as the body is complete, as others do. It must not wait for the server
-        to close: Werkzeug's waits 10 ms for more from the client first, which would hide everything else.
+        The client closes when the body is complete, as other clients do. It must not wait until the server
+        closes: before that Werkzeug waits 10 ms for more data, which would hide the cost of the switch.
         """
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._address[1]}\r\nConnection: close\r\n\r\n"
         with socket.socket() as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIMEOUT)
             connection.connect(self._address)
             connection.sendall(request.encode())
             with HTTPResponse(connection) as response:
@@ -110,21 +110,21 @@ class Server:
                 response.read()
                 return response.status
 
-    def ask_often(self, requests: int) -> Cost:
-        """Send requests one after the other. Raises RuntimeError if one of them fails."""
+    def send_block(self, requests: int) -> Cost:
+        """Send requests one at a time. Raises RuntimeError if one of them fails."""
         cpu, wall = self._cpu_seconds(), time.perf_counter()
         for _ in range(requests):
-            if (status := self.ask("/")) != 200:
+            if (status := self.send("/")) != 200:
                 raise RuntimeError(f"status {status}:\n{self._log.read_text(errors='replace')}")
         wall = time.perf_counter() - wall
         return Cost(wall, None if cpu is None else self._cpu_seconds() - cpu)
 
-    def has(self, switch: str) -> bool:
-        """Whether the server has said that ``switch`` is on."""
+    def has_announced(self, switch: str) -> bool:
+        """Whether the server has printed that ``switch`` is on."""
         return f"devpatch: {switch} is on for" in self._log.read_text(errors="replace")
 
     def _cpu_seconds(self) -> float | None:
-        # The POSIX way to another process's CPU clock, which has no function in Python. /proc counts in
+        # Python has no function for this POSIX call, which gives another process's CPU clock. /proc counts in
         # steps of 10 ms, which is too coarse for a block.
         try:
             clock = ctypes.c_int()
@@ -145,8 +145,8 @@ class Pair(NamedTuple):
 def measure_pair(
     python: Path, framework: Framework, switch: str, folder: Path, options: argparse.Namespace
 ) -> Pair:
-    """Start both servers, in random order, and ask them block by block: A B, B A, A B, and so forth."""
-    # The same for both: how names lie in dictionaries is a chance that the switch has no part in.
+    """Start both servers and send them blocks of requests alternately: A B, B A, A B, and so on."""
+    # The same hash seed for both, because the order of names in dictionaries affects the speed.
     seed = {"PYTHONHASHSEED": str(random.randrange(1, 2**32))}
     with (
         Server(python, framework, folder, seed) as off,
@@ -155,25 +155,25 @@ def measure_pair(
         order = random.sample((on, off), k=2)
         for server in order:
             server.wait_until_ready()
-            server.ask_often(options.warm_up)
+            server.send_block(options.warm_up)
         costs: dict[Server, list[Cost]] = {on: [], off: []}
         for _ in range(options.requests // options.block):
             for server in order:
-                costs[server].append(server.ask_often(options.block))
+                costs[server].append(server.send_block(options.block))
             order.reverse()
-        if not (options.control or on.has(switch)):
+        if not (options.control or on.has_announced(switch)):
             raise RuntimeError("the switch had no effect, so there was nothing to measure")
     return Pair(typical(costs[on]), typical(costs[off]))
 
 
 def typical(costs: Sequence[Cost]) -> Cost:
-    """Return the median block: a neighbour on the machine hits some of the blocks, and those hard."""
+    """Return the median block, because other processes slow down some blocks a lot."""
     cpu = [cost.cpu for cost in costs if cost.cpu is not None]
     return Cost(statistics.median(cost.wall for cost in costs), statistics.median(cpu) if cpu else None)
 
 
 def versions(python: Path) -> str:
-    """Return what was measured, for the numbers mean little without it."""
+    """Return the versions of what was measured."""
     program = (
         "import platform; from importlib.metadata import version; "
         'print(f\'Python {platform.python_version()}, Django {version("django")}, Flask {version("flask")}\')'
@@ -207,15 +207,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=30, help="pairs of new servers per framework")
-    parser.add_argument("--requests", type=int, default=2000, help="to each server of a pair")
+    parser.add_argument("--requests", type=int, default=2000, help="requests to each server of a pair")
     parser.add_argument(
-        "--block", type=int, default=20, help="requests to one server before it is the other's turn"
+        "--block", type=int, default=20, help="requests to one server before the other server gets its block"
     )
-    parser.add_argument("--warm-up", type=int, default=100, help="requests to each server that do not count")
     parser.add_argument(
-        "--control", action="store_true", help="leave the switch off in both, to see the noise"
+        "--warm-up", type=int, default=100, help="requests to each server that are not measured"
     )
-    parser.add_argument("--switch", action="append", choices=SWITCHES, help="only this one; may be repeated")
+    parser.add_argument(
+        "--control", action="store_true", help="leave the switch off in both servers, to measure the noise"
+    )
+    parser.add_argument(
+        "--switch", action="append", choices=SWITCHES, help="measure only this switch; may be repeated"
+    )
     parser.add_argument("--python-env", type=Path, help="an interpreter that has devpatch, Django and Flask")
     options = parser.parse_args()
     rows = []
@@ -227,7 +231,7 @@ def main() -> None:
         about = versions(python)
         stay_on_one_cpu()
         for framework in FRAMEWORKS:
-            # A copy, for serving leaves a database and compiled files behind.
+            # A copy, because the server creates a database and compiled files.
             shutil.copytree(REPOSITORY / "examples" / framework.example, folder / framework.example)
             for switch in options.switch or SWITCHES:
                 pairs = [
@@ -243,7 +247,7 @@ def main() -> None:
             "on/off",
             "target",
             "verdict",
-            "µs more a request",
+            "extra µs per request",
             "server's CPU on/off",
         ),
         rows,

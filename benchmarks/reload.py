@@ -1,8 +1,8 @@
-"""What a reload costs: from the save to the first answer of the new code, and the connections that are refused.
+"""What a reload costs: the time from a save to the first answer of the new code, and the refused connections.
 
-Each server runs twice at the same time, with fail-safe and without it, and is saved to in turn, at a random
-moment. While a reload is measured a new client comes every 20 ms. The reloaders look once a second, which
-leaves up to a second of chance in each number, so what comes after is counted too: from the reloader's own line.
+Each server runs twice at the same time, with fail-safe and without it. The files of both are saved
+alternately, at random moments. During a reload a new client connects every 20 ms. The reloaders poll once a
+second, which adds a random part of up to a second. So the time after the reloader's message is measured too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pathlib import Path
 
 from measuring import REPOSITORY, environment, fresh_venv, print_table
 
-PATIENCE = 30.0  # seconds; an answer that takes longer counts as refused
-PERIOD = 0.02  # seconds between two clients
-SEEN = re.compile(rb"changed, reloading|Detected change in")  # the reloaders' own lines
+TIMEOUT = 30.0  # seconds; an answer that takes longer counts as refused
+CLIENT_INTERVAL = 0.02  # seconds between two clients
+RELOAD_MESSAGE = re.compile(rb"changed, reloading|Detected change in")  # as the reloaders print it
 DJANGO = "from django.http import HttpResponse\ndef index(request): return HttpResponse('{version}')\nresults = index\n"
 FLASK = (
     "import sys\nfrom flask import Flask\napp = Flask(__name__)\n"
@@ -41,7 +41,7 @@ WERKZEUG = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A server: the arguments for Python that start it, the file that is saved, and its text."""
+    """A server: the arguments for Python that start it, the file that is saved, and the text of the file."""
 
     name: str
     arguments: tuple[str, ...]
@@ -59,21 +59,21 @@ KINDS = (
 
 
 @dataclass
-class Tally:
-    """The seconds of each reload, and how many clients there were and were refused."""
+class Result:
+    """The seconds of each reload, the number of clients, and how many of them were refused."""
 
     healthy: list[float] = field(default_factory=list)
-    restart: list[float] = field(default_factory=list)  # the part of it that follows the reloader's line
+    restart: list[float] = field(default_factory=list)  # the part of each reload after the reloader's message
     recovery: list[float] = field(default_factory=list)
     clients: int = 0
     refused: int = 0
 
 
 class Session:
-    """A reloading server in a project of its own."""
+    """A reloading server with its own copy of a project."""
 
     def __init__(self, python: Path, kind: Kind, folder: Path, variables: dict[str, str]) -> None:
-        self.tally = Tally()
+        self.result = Result()
         self._kind = kind
         self._version = 0
         if "manage.py" in kind.arguments:
@@ -96,16 +96,16 @@ class Session:
                 stderr=log,
                 start_new_session=True,
             )
-        self._until(lambda answer: answer is not None and b"version 0" in answer)
+        self._wait_until(lambda answer: answer is not None and b"version 0" in answer)
 
     def _save(self, text: str) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(text)
 
     def _ask(self) -> bytes | None:
-        """Return a whole answer; None where the connection was refused, cut or too slow."""
+        """Return a response, or None if the connection was refused, interrupted or too slow."""
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE) as connection:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT) as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 answer = b""
                 while data := connection.recv(65536):
@@ -114,26 +114,26 @@ class Session:
             return None
         return answer or None
 
-    def _until(self, holds: Callable[[bytes | None], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not holds(self._ask()):
+    def _wait_until(self, is_expected: Callable[[bytes | None], bool]) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while not is_expected(self._ask()):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self._kind.name} did not answer as expected")
-            time.sleep(PERIOD)
+            time.sleep(CLIENT_INTERVAL)
 
     def reload(self) -> None:
-        """Save a healthy version while clients come; note how long it took and who was refused."""
+        """Save a working version while clients connect. Record the time and the refused clients."""
         time.sleep(1 + random.random())
-        logged = self._log.stat().st_size
-        seen: list[float] = []
+        log_size = self._log.stat().st_size
+        noticed: list[float] = []
         ended = threading.Event()
 
         def follow() -> None:
             while not ended.wait(0.002):
                 with open(self._log, "rb") as log:
-                    log.seek(logged)
-                    if SEEN.search(log.read()):
-                        seen.append(time.perf_counter())
+                    log.seek(log_size)
+                    if RELOAD_MESSAGE.search(log.read()):
+                        noticed.append(time.perf_counter())
                         return
 
         follower = threading.Thread(target=follow)
@@ -142,83 +142,83 @@ class Session:
         took = self._save_and_wait()
         ended.set()
         follower.join()
-        self.tally.healthy.append(took)
-        self.tally.restart += [saved + took - moment for moment in seen]
+        self.result.healthy.append(took)
+        self.result.restart += [saved + took - moment for moment in noticed]
 
     def recover(self) -> None:
-        """Save a broken version, then a whole one."""
+        """Save a broken version, then a working one. Record the time of the recovery."""
         self._save(self._kind.text.format(version="broken") + "\ndef (\n")
-        self._until(lambda answer: answer is not None and b" 500 " in answer.splitlines()[0])
+        self._wait_until(lambda answer: answer is not None and b" 500 " in answer.splitlines()[0])
         time.sleep(0.5 + random.random())
-        self.tally.recovery.append(self._save_and_wait())
+        self.result.recovery.append(self._save_and_wait())
 
     def _save_and_wait(self) -> float:
         self._version += 1
-        mark = f"version {self._version}".encode()
-        fresh: list[float] = []
-        askers: list[threading.Thread] = []
+        version = f"version {self._version}".encode()
+        answered: list[float] = []
+        clients: list[threading.Thread] = []
 
         def ask() -> None:
             answer = self._ask()
-            self.tally.clients += 1
+            self.result.clients += 1
             if answer is None:
-                self.tally.refused += 1
-            elif answer.endswith(mark):
-                fresh.append(time.perf_counter())
+                self.result.refused += 1
+            elif answer.endswith(version):
+                answered.append(time.perf_counter())
 
-        self._save(self._kind.text.format(version=mark.decode()))
+        self._save(self._kind.text.format(version=version.decode()))
         saved = time.perf_counter()
-        while not fresh and time.perf_counter() < saved + PATIENCE:
-            askers.append(threading.Thread(target=ask))
-            askers[-1].start()
-            time.sleep(PERIOD)
-        for asker in askers:
-            asker.join()
-        return min(fresh, default=saved + PATIENCE) - saved
+        while not answered and time.perf_counter() < saved + TIMEOUT:
+            clients.append(threading.Thread(target=ask))
+            clients[-1].start()
+            time.sleep(CLIENT_INTERVAL)
+        for client in clients:
+            client.join()
+        return min(answered, default=saved + TIMEOUT) - saved
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._process.terminate()
         self._process.wait()
 
 
-def measure(python: Path, kind: Kind, rounds: int) -> tuple[Tally, Tally]:
-    """Return what the stock server did, and what it did with fail-safe."""
+def measure(python: Path, kind: Kind, rounds: int) -> tuple[Result, Result]:
+    """Return the results of the stock server and of the server with fail-safe."""
     with tempfile.TemporaryDirectory() as folder:
         stock = Session(python, kind, Path(folder, "stock"), {})
-        ours = Session(python, kind, Path(folder, "ours"), {"DEVPATCH_FAILSAFE": "1"})
+        failsafe = Session(python, kind, Path(folder, "failsafe"), {"DEVPATCH_FAILSAFE": "1"})
         try:
             for _ in range(rounds):
-                for session in random.sample((stock, ours), 2):
+                for session in random.sample((stock, failsafe), 2):
                     session.reload()
             for _ in range(rounds):
-                ours.recover()
+                failsafe.recover()
         finally:
             stock.stop()
-            ours.stop()
-        return stock.tally, ours.tally
+            failsafe.stop()
+        return stock.result, failsafe.result
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="reloads of each kind")
+    parser.add_argument("--rounds", type=int, default=10, help="number of reloads for each server")
     parser.add_argument(
-        "--python-env", type=Path, help="an interpreter that has all of it; a fresh one without"
+        "--python-env", type=Path, help="an interpreter with all of it; default: a fresh environment"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = options.python_env or fresh_venv(Path(folder), "django", "flask", "django-extensions")
         rows = []
         for kind in KINDS:
-            stock, ours = measure(python, kind, options.rounds)
+            stock, failsafe = measure(python, kind, options.rounds)
             rows.append(
                 (
                     kind.name,
-                    *(_seconds(values) for values in (stock.healthy, ours.healthy)),
-                    *(_seconds(values) for values in (stock.restart, ours.restart, ours.recovery)),
+                    *(_seconds(values) for values in (stock.healthy, failsafe.healthy)),
+                    *(_seconds(values) for values in (stock.restart, failsafe.restart, failsafe.recovery)),
                     f"{stock.refused} of {stock.clients}",
-                    f"{ours.refused} of {ours.clients}",
+                    f"{failsafe.refused} of {failsafe.clients}",
                 )
             )
         print_table(
@@ -226,8 +226,8 @@ def main() -> None:
                 "s, median (worst)",
                 "reload, stock",
                 "reload, fail-safe",
-                "after the reloader's line, stock",
-                "after the reloader's line, fail-safe",
+                "after the reloader's message, stock",
+                "after the reloader's message, fail-safe",
                 "recovery, fail-safe",
                 "refused, stock",
                 "refused, fail-safe",

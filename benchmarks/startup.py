@@ -1,8 +1,8 @@
 """What devpatch costs at each start of Python, with every combination of switches.
 
-There is one environment, in which the start-up file is rewritten before every measurement, so the
-variants differ in nothing else. "bare" has the file's line as a comment. "bare, again" is the same
-thing once more, and shows how far chance alone moves a number.
+There is one environment. The start-up file is rewritten before every measurement, so the variants differ
+in nothing else. In "bare" the line of the file is a comment. "bare, again" is the same variant a second
+time. It shows the noise.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ START_UP_LINE = (REPOSITORY / "devpatch.pth").read_text()
 COMMENT = f"# {START_UP_LINE}"
 
 
-# How much a variant may cost more than "bare", in µs.
+# How many µs more than "bare" a variant may take.
 LIMIT_OF_PROCESS, LIMIT_OF_SITE = 1500, 500
-LIMIT_OFF = 150  # the same where no variable is set
+LIMIT_OFF = 150  # if no variable is set
 SWITCHES = {
     "FAILFAST": "1",
     "THREADED": "1",
@@ -39,7 +39,7 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to have devpatch installed, and which variables are set."""
+    """A content of the start-up file and the variables that are set."""
 
     name: str
     start_up_file: str
@@ -63,18 +63,18 @@ VARIANTS = (
     *combinations(),
 )
 
-# site.main() is what reads start-up files. With -S it does not run by itself, so it can be timed alone.
+# site.main() reads the start-up files. With -S Python does not call it, so it can be measured separately.
 TIME_SITE = """
 import site, time
-begin = time.perf_counter_ns()
+start = time.perf_counter_ns()
 site.main()
-print(time.perf_counter_ns() - begin)
+print(time.perf_counter_ns() - start)
 """
 LIST_MODULES = "import sys; print(*sys.modules)"
 
 
 class Environment:
-    """A virtual environment that takes the shape of one variant after the other."""
+    """A virtual environment that is set up for one variant at a time."""
 
     def __init__(self, folder: Path, base: str) -> None:
         self._python = str(fresh_venv(folder, base=base))
@@ -82,13 +82,13 @@ class Environment:
 
     def whole_process(self, variant: Variant) -> float:
         """Return the µs from the start of ``python -c pass`` to its end."""
-        variables = self._take_shape(variant)
-        begin = time.perf_counter_ns()
+        variables = self._set_up(variant)
+        start = time.perf_counter_ns()
         subprocess.Popen([self._python, "-c", "pass"], env=variables, close_fds=False).wait()
-        return (time.perf_counter_ns() - begin) / 1000
+        return (time.perf_counter_ns() - start) / 1000
 
     def site_alone(self, variant: Variant) -> float:
-        """Return the µs that one new interpreter spends in ``site.main()``."""
+        """Return the µs that a new interpreter spends in ``site.main()``."""
         return int(self._output(variant, "-S", "-c", TIME_SITE)) / 1000
 
     def version(self) -> str:
@@ -96,23 +96,23 @@ class Environment:
         return self._output(BARE, "-c", "import platform; print(platform.python_version())").strip()
 
     def modules(self, variant: Variant) -> list[str]:
-        """Return what is in ``sys.modules`` once Python has started."""
+        """Return the names in ``sys.modules`` after Python has started."""
         return self._output(variant, "-c", LIST_MODULES).split()
 
     def _output(self, variant: Variant, *arguments: str) -> str:
-        variables = self._take_shape(variant)
+        variables = self._set_up(variant)
         command = [self._python, *arguments]
         return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
 
-    def _take_shape(self, variant: Variant) -> dict[str, str]:
+    def _set_up(self, variant: Variant) -> dict[str, str]:
         self._start_up_file.write_text(variant.start_up_file)
         return environment(variant.variables)
 
 
 def interleaved(measure: Callable[[Variant], float], rounds: int) -> dict[str, list[float]]:
-    """Measure each variant once per round, in random order: a change of the machine's pace hits them all."""
+    """Measure each variant once per round, in random order. A slow phase of the machine affects them all."""
     for variant in VARIANTS:
-        measure(variant)  # compiles what was not compiled yet, and fills the caches
+        measure(variant)  # a warm-up: it compiles modules and fills caches
     times: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
     for _ in range(rounds):
         for variant in random.sample(VARIANTS, k=len(VARIANTS)):
@@ -121,14 +121,14 @@ def interleaved(measure: Callable[[Variant], float], rounds: int) -> dict[str, l
 
 
 def more_than_bare(times: dict[str, list[float]], variant: Variant) -> Estimate:
-    """Compare round by round, as the two runs of a round have the most in common."""
-    return bootstrap([ours - bare for ours, bare in zip(times[variant.name], times[BARE.name], strict=True)])
+    """Compare round by round, because the conditions within a round are the most similar."""
+    return bootstrap([own - bare for own, bare in zip(times[variant.name], times[BARE.name], strict=True)])
 
 
 def report(
     whole: dict[str, list[float]], alone: dict[str, list[float]], modules: dict[str, list[str]]
 ) -> None:
-    """Print a row per variant. The combinations are summed up by the worst one, and the others follow."""
+    """Print one row for each variant, then the worst combination of switches."""
     rows = []
     for variant in VARIANTS:
         process, site = more_than_bare(whole, variant), more_than_bare(alone, variant)
@@ -152,7 +152,7 @@ def report(
         f"<= {LIMIT_OF_PROCESS}",
         "more in site.main()",
         f"<= {LIMIT_OF_SITE}",
-        "modules more",
+        "extra modules",
     )
     print_table(header, rows)
     for name, times in (("python -c pass", whole), ("site.main()", alone)):
@@ -165,16 +165,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=100, help="how often each variant is measured")
+    parser.add_argument("--rounds", type=int, default=100, help="number of measurements for each variant")
     parser.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Environment(Path(folder), options.python)
+        venv = Environment(Path(folder), options.python)
         stay_on_one_cpu()
-        whole = interleaved(place.whole_process, options.rounds)
-        alone = interleaved(place.site_alone, options.rounds)
-        modules = {variant.name: place.modules(variant) for variant in VARIANTS}
-        version = place.version()
+        whole = interleaved(venv.whole_process, options.rounds)
+        alone = interleaved(venv.site_alone, options.rounds)
+        modules = {variant.name: venv.modules(variant) for variant in VARIANTS}
+        version = venv.version()
     print(f"Python {version}: medians of {options.rounds} rounds [95% interval]")
     report(whole, alone, modules)
 

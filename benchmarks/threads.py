@@ -1,8 +1,8 @@
-"""What DEVPATCH_THREADED gains: stock servers and the same ones with the switch, under wrk's load.
+"""What DEVPATCH_THREADED gains: each server without and with the switch, under load from wrk.
 
-Both servers of a row run at the same time and are loaded in turn, so that a change of the machine's pace
-hits both. The rows with a database need PostgreSQL's programs and psycopg; without them they are skipped.
-Linux, for wrk and the memory figure.
+Both servers of a row run at the same time and get their load alternately, so a slower phase of the machine
+affects both. The row with a database needs PostgreSQL's programs and psycopg. Without PostgreSQL it is
+skipped. The benchmark needs Linux, for wrk and for the measurement of memory.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from typing import Any
 
 from measuring import bootstrap, environment, fresh_venv, print_table
 
-PATIENCE = 30  # seconds for a server to start
+TIMEOUT = 30  # seconds for a server to start
 MEMORY_REQUESTS = 10_000
 MEMORY_LIMIT = 5.0  # MiB
-AT_REST = 13  # seconds: a thread that is idle for 10 s ends
+IDLE_TIME = 13  # seconds; a thread ends when it has been idle for 10 s
 
 DJANGO_SITE = """
 import os, sys
@@ -69,7 +69,7 @@ def hello():
 
 @dataclass(frozen=True)
 class Load:
-    """A row: what is served, how it is loaded, and what is to be reached; ``better`` gives the ratio."""
+    """A row of the table: what is served, the load, and the target for the ratio."""
 
     title: str
     framework: str
@@ -92,7 +92,7 @@ LOADS = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of wrk: requests per second, the median latency in ms, and how many were not answered with a 200."""
+    """One run of wrk: requests per second, the median latency in ms, and the number of failed requests."""
 
     speed: float
     latency: float
@@ -101,7 +101,7 @@ class Sample:
 
 
 def wrk(port: int, load: Load, seconds: float) -> Sample:
-    """Load a server. Raises RuntimeError where wrk's report is not understood."""
+    """Load a server and return the sample. Raises RuntimeError if wrk's report has an unknown format."""
     command = ["wrk", "-t1", f"-c{load.clients}", f"-d{seconds:.0f}s", "--latency", "--timeout", "10s"]
     if not load.keep_alive:
         command += ["-H", "Connection: close"]
@@ -117,14 +117,14 @@ def wrk(port: int, load: Load, seconds: float) -> Sample:
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report)
     failed = int(refused[1]) if refused else 0
     if broken:
-        # A server that closes after each response makes wrk count a read error for some of them.
+        # If the server closes after each response, wrk counts some of them as read errors.
         failed += sum(map(int, broken.groups() if load.keep_alive else broken.group(1, 3, 4)))
     unit = {"us": 1e-3, "ms": 1.0, "s": 1e3}[median[2]]
     return Sample(float(speed[1]), float(median[1]) * unit, failed, int(requests[1]))
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -132,16 +132,16 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> None:
-    """Return once ``condition`` holds. Raises RuntimeError if it never does."""
-    deadline = time.monotonic() + PATIENCE
+    """Return when ``condition`` is true. Raises RuntimeError after a timeout."""
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"waited in vain for {what}")
+            raise RuntimeError(f"timeout while waiting for {what}")
         time.sleep(0.05)
 
 
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on ``port``."""
+def is_listening(port: int) -> bool:
+    """Whether a server accepts connections on ``port``."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -150,7 +150,7 @@ def listens(port: int) -> bool:
 def serving(
     python: Path, folder: Path, framework: str, variables: dict[str, str]
 ) -> Iterator[tuple[int, int]]:
-    """Run a development server; gives its port and process id."""
+    """Run a development server. Yield its port and process id."""
     port = free_port()
     arguments = {
         "django": ["django_site.py", "runserver", "--noreload", str(port)],
@@ -166,7 +166,7 @@ def serving(
             stderr=log,
         )
     try:
-        wait_until(lambda: listens(port), f"{framework} on port {port}")
+        wait_until(lambda: is_listening(port), f"{framework} on port {port}")
         yield port, process.pid
     finally:
         process.kill()
@@ -175,7 +175,7 @@ def serving(
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[int | None]:
-    """Run a PostgreSQL of our own on loopback; gives its port, or None where there is none to run."""
+    """Run a PostgreSQL server on loopback. Yield its port, or None if PostgreSQL is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [
         Path(found).parent for found in [shutil.which("initdb")] if found
     ]
@@ -197,7 +197,7 @@ def postgres(folder: Path) -> Iterator[int | None]:
         [programs[-1] / "postgres", "-D", data, *options], stderr=subprocess.DEVNULL, cwd="/", **owner
     )
     try:
-        wait_until(lambda: listens(port), "PostgreSQL")
+        wait_until(lambda: is_listening(port), "PostgreSQL")
         time.sleep(1)
         yield port
     finally:
@@ -208,14 +208,14 @@ def postgres(folder: Path) -> Iterator[int | None]:
 def compare(
     python: Path, folder: Path, load: Load, options: argparse.Namespace, port: int | None
 ) -> tuple[str, ...]:
-    """Load both servers in turn and return the row."""
+    """Load both servers alternately and return the row of the table."""
     variables = {"PG_PORT": str(port)} if load.database else {}
     with (
         serving(python, folder, load.framework, variables) as (stock, _),
-        serving(python, folder, load.framework, {**variables, "DEVPATCH_THREADED": "1"}) as (ours, _),
+        serving(python, folder, load.framework, {**variables, "DEVPATCH_THREADED": "1"}) as (threaded, _),
     ):
-        samples: dict[int, list[Sample]] = {stock: [], ours: []}
-        order = [stock, ours]
+        samples: dict[int, list[Sample]] = {stock: [], threaded: []}
+        order = [stock, threaded]
         for server in order:
             wrk(server, load, 1)
         for _ in range(options.rounds):
@@ -223,10 +223,10 @@ def compare(
                 samples[server].append(wrk(server, load, options.seconds))
             order.reverse()
     if load.metric == "latency":
-        before, after = ([sample.latency for sample in samples[server]] for server in (stock, ours))
+        before, after = ([sample.latency for sample in samples[server]] for server in (stock, threaded))
         ratios, form = [a / b for a, b in zip(before, after, strict=True)], "{:.2f} ms"
     else:
-        before, after = ([sample.speed for sample in samples[server]] for server in (stock, ours))
+        before, after = ([sample.speed for sample in samples[server]] for server in (stock, threaded))
         ratios, form = [b / a for a, b in zip(before, after, strict=True)], "{:.0f}/s"
     estimate = bootstrap(ratios)
     failed = {server: sum(sample.failed for sample in samples[server]) for server in samples}
@@ -237,7 +237,7 @@ def compare(
         estimate.show(".2f"),
         f">= {load.target:g}",
         estimate.verdict(at_least=load.target),
-        f"{failed[stock]} / {failed[ours]}",
+        f"{failed[stock]} / {failed[threaded]}",
     )
 
 
@@ -247,16 +247,16 @@ def resident(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def growth(python: Path, folder: Path) -> float:
-    """Return by how many MiB a server with the switch has grown after 10,000 requests, once it is at rest."""
+def memory_growth(python: Path, folder: Path) -> float:
+    """Return by how many MiB an idle server with the switch has grown after 10,000 requests."""
     load = LOADS[1]
     with serving(python, folder, "django", {"DEVPATCH_THREADED": "1"}) as (port, process):
         wrk(port, load, 1)
-        time.sleep(AT_REST)
+        time.sleep(IDLE_TIME)
         before, done = resident(process), 0
         while done < MEMORY_REQUESTS:
             done += wrk(port, load, 2).requests
-        time.sleep(AT_REST)
+        time.sleep(IDLE_TIME)
         return resident(process) - before
 
 
@@ -265,14 +265,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7, help="times that each server is loaded")
-    parser.add_argument("--seconds", type=float, default=2, help="of each load")
+    parser.add_argument("--rounds", type=int, default=7, help="number of loads for each server")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of each load")
     parser.add_argument(
         "--python-env", type=Path, help="an interpreter with devpatch, Django, Flask and psycopg"
     )
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("wrk is not installed: there is nothing to load the servers with")
+        sys.exit("wrk is not installed; it generates the load")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         python = options.python_env or fresh_venv(folder, "django", "flask", "psycopg[binary]")
@@ -281,15 +281,13 @@ def main() -> None:
         port = stack.enter_context(postgres(folder))
         loads = [load for load in LOADS if port is not None or not load.database]
         rows = [compare(python.absolute(), folder, load, options, port) for load in loads]
-        grown = growth(python.absolute(), folder)
+        grown = memory_growth(python.absolute(), folder)
     print(f"{options.rounds} rounds of {options.seconds:.0f} s each [95% interval of the ratio]")
     print_table(
-        ("", "stock", "threaded", "times as good", "target", "verdict", "not 200: stock / ours"), rows
+        ("", "stock", "threaded", "times as good", "target", "verdict", "failed: stock / threaded"), rows
     )
     verdict = "met" if grown <= MEMORY_LIMIT else "missed"
-    print(
-        f"memory at rest after {MEMORY_REQUESTS} requests: {grown:+.1f} MiB, <= {MEMORY_LIMIT:.0f}: {verdict}"
-    )
+    print(f"idle memory after {MEMORY_REQUESTS} requests: {grown:+.1f} MiB, <= {MEMORY_LIMIT:.0f}: {verdict}")
 
 
 if __name__ == "__main__":

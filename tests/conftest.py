@@ -1,4 +1,4 @@
-"""Fixtures of all the suites."""
+"""Fixtures for all tests, and the selection and order of the tests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from pathlib import Path
 import pytest
 from harness import DevServer, clean_environment, free_port
 from installing import Toolbox
-from servers import MODES, Mode, chosen
+from servers import MODES, Mode, select_modes
 
 
 def pytest_addoption(parser):
+    parser.addoption("--short", action="store_true", help="one mode per server, for the other interpreters")
     parser.addoption(
-        "--short", action="store_true", help="one mode per server: the pass for further interpreters"
-    )
-    parser.addoption(
-        "--all", action="store_true", help="every variation: each mode, each breakage of each file"
+        "--all", action="store_true", help="every variation: each mode, and each breakage of each file"
     )
 
 
 @pytest.fixture
 def serve(tmp_path_factory):
-    """Start a mode of a server; whatever still runs at the end of the test is killed."""
+    """Start a server in a mode. It is killed at the end of the test if it still runs."""
     started = []
 
     def start(mode: Mode, wait=True, **variables: str) -> DevServer:
@@ -39,7 +37,7 @@ def serve(tmp_path_factory):
         )
         started.append(server)
         server.start()
-        return server.until_ready() if wait else server
+        return server.wait_until_ready() if wait else server
 
     yield start
     for server in started:
@@ -48,7 +46,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture
 def serve_copy(serve, tmp_path_factory):
-    """Start a mode of a server in a copy of its project; gives the server and the application's source."""
+    """Start a server in a copy of its project. Return the server and the path of the application's source."""
 
     def start(mode: Mode, wait=True, **variables: str) -> tuple[DevServer, Path]:
         project = tmp_path_factory.mktemp("copy") / "project"
@@ -58,7 +56,7 @@ def serve_copy(serve, tmp_path_factory):
         server.directory = project
         server.start()
         if wait:
-            server.until_ready()
+            server.wait_until_ready()
         sources = {"django": "site_under_test/views.py", "flask": "flask_site.py", "bare": "bare_site.py"}
         return server, project / sources[mode.site]
 
@@ -72,26 +70,27 @@ def pytest_generate_tests(metafunc):
     modes = [mode for mode in MODES if marker is None or marker.kwargs["choose"](mode)]
     is_contract = metafunc.definition.get_closest_marker("contract") is not None
     core = None if marker is None else marker.kwargs.get("core")
-    modes = chosen(modes, metafunc.config, variations=is_contract, core=core)
+    modes = select_modes(modes, metafunc.config, variations=is_contract, core=core)
     metafunc.parametrize("mode", modes, ids=lambda mode: mode.id)
 
 
 def pytest_collection_modifyitems(config, items):
-    left_out = ()
+    excluded = ()
     if config.getoption("--short"):
-        left_out = ("long", "packaging", "variation")
+        excluded = ("long", "packaging", "variation")
     elif not config.getoption("--all"):
-        left_out = ("variation",)
-    deselected = [item for item in items if any(map(item.get_closest_marker, left_out))]
+        excluded = ("variation",)
+    deselected = [item for item in items if any(map(item.get_closest_marker, excluded))]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
-    items[:] = shares(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    items[:] = order_for_workers(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
-def shares(items, workers):
-    """Order ``items`` so that each of the workers, which get equal parts of them, begins with what takes long.
+def order_for_workers(items, workers):
+    """Return ``items`` in an order in which each worker of pytest-xdist runs its slow tests first.
 
-    The tests of a module that installs environments stay with one worker.
+    Each worker gets an equal part of the list. If a module installs environments, one worker gets all of
+    its tests.
     """
     blocks = {}
     for item in items:
@@ -102,20 +101,20 @@ def shares(items, workers):
     parts = [[] for _ in range(workers)]
     for block in sorted(blocks.values(), key=len, reverse=True):
         min(parts, key=len).extend(block)
-    begun = {item for part in parts for item in part}
-    others = iter([item for item in items if item not in begun])
-    size, left = divmod(len(items), workers)
+    assigned = {item for part in parts for item in part}
+    others = iter([item for item in items if item not in assigned])
+    size, remainder = divmod(len(items), workers)
     for number, part in enumerate(parts):
-        part.extend(itertools.islice(others, max(0, size + (number < left) - len(part))))
+        part.extend(itertools.islice(others, max(0, size + (number < remainder) - len(part))))
     return [*itertools.chain(*parts), *others]
 
 
 def pytest_configure(config):
-    # A shell that runs the tests in the background has it ignored, and the servers would inherit that.
+    # A shell that runs the tests in the background ignores SIGINT, and the servers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers",
-        "modes(choose=..., core=...): run over the modes that choose(mode) accepts; without --all, core ones",
+        "modes(choose=..., core=...): run for the modes that choose accepts; without --all, core too",
     )
 
 
@@ -126,7 +125,7 @@ def toolbox(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(toolbox):
-    """An environment with devpatch and wrapt, shared by the tests that change nothing in it."""
+    """An environment with devpatch and wrapt. The tests that share it do not change it."""
     environment = toolbox.environment()
     toolbox.pip(environment, "install", toolbox.artifact(".whl"))
     return environment

@@ -1,4 +1,4 @@
-"""Real development servers in real processes, and real HTTP to them."""
+"""Start real development servers in processes, and send real HTTP requests to them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 40.0  # seconds to wait for a condition; generous, for machines are busy
-ASKING = 0.1  # seconds between requests that wait for an answer: each one is work for the server
-# Half of a request's body, and more than a server's buffer takes along with the headers: a part stays in the socket.
-HALF = b"x" * 20_000
-HALF_SENT = f"Content-Length: {2 * len(HALF)}"
+TIMEOUT = 40.0  # seconds to wait for a condition; long, because the machine may be busy
+POLL_INTERVAL = 0.1  # seconds between two requests of a poll; each request is work for the server
+# Half of a request's body. A server that reads the headers does not get all of it into its buffer: the rest
+# stays in the socket.
+HALF_BODY = b"x" * 20_000
+FULL_LENGTH = f"Content-Length: {2 * len(HALF_BODY)}"
 
 
 def free_port() -> int:
-    """Return a port that hardly another test gets, and no client's end of a connection: those are above these."""
+    """Return a free port that other tests are unlikely to get, below the ports of clients."""
     while True:
-        # Not the global generator, which hypothesis seeds the same in each worker.
+        # Not the global generator: hypothesis seeds it with the same number in each worker.
         port = random.SystemRandom().randrange(12_000, 32_000)
         with socket.socket() as probe:
             try:
@@ -34,19 +35,19 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition, what, patience=PATIENCE, every=0.02):
-    """Return what ``condition`` gives once it is true; it is called ``every`` so many seconds."""
-    deadline = time.monotonic() + patience
+def wait_for(condition, what, timeout=TIMEOUT, interval=0.02):
+    """Call ``condition`` every ``interval`` seconds until its result is true, and return the result."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         result = condition()
         if result:
             return result
-        time.sleep(every)
-    raise AssertionError(f"waited {patience} s in vain for {what() if callable(what) else what}")
+        time.sleep(interval)
+    raise AssertionError(f"timed out after {timeout} s, waiting for {what() if callable(what) else what}")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a developer's shell: nothing of devpatch, of pytest or of a reloader but ``variables``."""
+    """Return a developer's environment plus ``variables``: nothing else of devpatch, pytest or a reloader."""
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -66,11 +67,11 @@ class Response:
 
 @dataclass
 class DevServer:
-    """A server started as a person would start it, in a process group of its own."""
+    """A server, started as a developer starts it, in its own process group."""
 
     command: list[str]
     directory: Path
-    folder: Path  # where stdout and stderr go
+    folder: Path  # for the files stdout and stderr
     port: int
     environ: dict[str, str]
     process: subprocess.Popen = field(init=False)
@@ -88,7 +89,7 @@ class DevServer:
             )
         return self
 
-    def until_ready(self) -> DevServer:
+    def wait_until_ready(self) -> DevServer:
         def answers():
             assert self.process.poll() is None, f"exited with {self.process.returncode}:\n{self.stderr}"
             try:
@@ -96,10 +97,10 @@ class DevServer:
             except OSError:
                 return False
 
-        wait_for(answers, lambda: f"an answer; stderr so far:\n{self.stderr}", every=ASKING)
+        wait_for(answers, lambda: f"an answer; stderr so far:\n{self.stderr}", interval=POLL_INTERVAL)
         return self
 
-    def until_listening(self) -> None:
+    def wait_until_listening(self) -> None:
         """Wait for a server that does not speak plain HTTP."""
 
         def listens():
@@ -107,7 +108,7 @@ class DevServer:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_for(listens, "a listening socket", every=ASKING)
+        wait_for(listens, "a listening socket", interval=POLL_INTERVAL)
 
     @property
     def stderr(self) -> str:
@@ -118,7 +119,7 @@ class DevServer:
         return (self.folder / "stdout").read_text(errors="replace")
 
     def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
         return connection
 
     def send(self, path, method="GET", body=b"", headers=(), connection=None) -> socket.socket:
@@ -130,20 +131,20 @@ class DevServer:
         return connection
 
     def get(self, path, **options) -> Response:
-        """Ask, and read until the server closes; Connection: close is what most programs in a CI send."""
+        """Send a request and read until the server closes. Most programs in CI send Connection: close."""
         headers = (*options.pop("headers", ()), "Connection: close")
         started = time.monotonic()
         with self.send(path, headers=headers, **options) as connection:
             return read_to_end(connection, started)
 
-    def exit_status(self, patience=PATIENCE) -> int:
+    def exit_status(self, timeout=TIMEOUT) -> int:
         try:
-            return self.process.wait(patience)
+            return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still runs; stderr:\n{self.stderr}") from None
 
     def assert_nothing_left(self) -> None:
-        """No process of the server's group, such as a reloader's worker, is left."""
+        """Check that no process of the server's group is left, such as a reloader's worker."""
 
         def is_empty():
             try:
@@ -152,10 +153,10 @@ class DevServer:
                 return True
             return False
 
-        wait_for(is_empty, "the end of every process of the server", patience=5)
+        wait_for(is_empty, "the end of every process of the server", timeout=5)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: the signal goes to the whole process group."""
+        """Press Ctrl-C: send SIGINT to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
@@ -165,11 +166,11 @@ class DevServer:
 
 
 def edit(server: DevServer, source: Path, old: str, new: str) -> None:
-    """Change a file and wait until the server has reloaded and answers again."""
-    time.sleep(1.1)  # Both reloaders compare modification times of a second's grain at worst.
+    """Change a file, and wait until the server has reloaded and answers again."""
+    time.sleep(1.1)  # Both reloaders compare modification times, which some file systems round to seconds.
     source.write_text(source.read_text().replace(old, new))
     wait_for(lambda: "reloading" in server.stderr + server.stdout, "a reload")
-    server.until_ready()
+    server.wait_until_ready()
 
 
 def receive(connection: socket.socket) -> bytes:
@@ -180,10 +181,10 @@ def receive(connection: socket.socket) -> bytes:
     return data
 
 
-def receive_until(connection: socket.socket, holds) -> bytes:
-    """Read until ``holds`` says of the bytes that they are all: our side stays open, and may have more to send."""
+def receive_until(connection: socket.socket, is_complete) -> bytes:
+    """Read until ``is_complete`` is true for the received bytes. The connection stays open."""
     data = b""
-    while not holds(data):
+    while not is_complete(data):
         chunk = connection.recv(65536)
         assert chunk, f"closed after {data!r}"
         data += chunk
@@ -203,7 +204,7 @@ def parse(data: bytes, seconds: float = 0.0) -> Response:
 
 
 def read_response(connection: socket.socket) -> Response:
-    """Read one response by its Content-Length, and leave the connection open."""
+    """Read one response, as long as its Content-Length says. The connection stays open."""
     response = parse(receive_until(connection, lambda data: b"\r\n\r\n" in data))
     lengths = [line for line in response.headers.splitlines() if line.lower().startswith("content-length")]
     assert lengths, response.headers
@@ -216,13 +217,13 @@ def read_response(connection: socket.socket) -> Response:
 
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run this interpreter to its end."""
+    """Run this interpreter, and wait until it ends."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=APPS,
         env=clean_environment(**variables),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         stdin=subprocess.DEVNULL,
     )

@@ -1,4 +1,4 @@
-"""Real environments, and what is installed into them. Nothing is imported from the checkout in them."""
+"""Create real environments and install devpatch into them. They import nothing from the checkout."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from harness import clean_environment
 
 REPOSITORY = Path(__file__).parent.parent
-INSTALL_LIMIT = 300.0  # seconds; an index may be slow
-RUN_LIMIT = 40.0
+INSTALL_TIMEOUT = 300.0  # seconds; a package index may be slow
+RUN_TIMEOUT = 40.0
 SERVER_IMPORT = "import wsgiref.simple_server"
 
-# What is loaded of devpatch and wrapt at the end of a program.
-STATE = """
+# Prints which parts of devpatch and wrapt are loaded at the end of a program.
+PRINT_STATE = """
 import json, sys
 devpatch = sys.modules.get("devpatch")
 print(json.dumps({
@@ -40,19 +40,19 @@ UNTOUCHED = State([], False, [])
 WAITING = State(["devpatch"], True, ["Gate"])
 
 
-def execute(*command, cwd, limit=INSTALL_LIMIT, **variables):
+def execute(*command, cwd, timeout=INSTALL_TIMEOUT, **variables):
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
         env=clean_environment(**variables),
         capture_output=True,
         text=True,
-        timeout=limit,
+        timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
 
 
-def execute_well(*command, cwd):
+def execute_checked(*command, cwd):
     result = execute(*command, cwd=cwd)
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     return result.stdout
@@ -60,7 +60,7 @@ def execute_well(*command, cwd):
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment; its folder is also the directory that programs run in."""
+    """A virtual environment. Programs run in its folder."""
 
     folder: Path
     python: Path
@@ -69,27 +69,27 @@ class Environment:
 
     @classmethod
     def create(cls, folder, *options) -> Environment:
-        execute_well(sys.executable, "-m", "venv", *options, folder, cwd=folder.parent)
+        execute_checked(sys.executable, "-m", "venv", *options, folder, cwd=folder.parent)
         scripts = folder / ("Scripts" if os.name == "nt" else "bin")
         python = scripts / ("python.exe" if os.name == "nt" else "python")
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-        return cls(folder, python, Path(execute_well(python, "-c", code, cwd=folder).strip()), scripts)
+        return cls(folder, python, Path(execute_checked(python, "-c", code, cwd=folder).strip()), scripts)
 
     def run(self, *arguments, **variables):
-        return execute(self.python, *arguments, cwd=self.folder, limit=RUN_LIMIT, **variables)
+        return execute(self.python, *arguments, cwd=self.folder, timeout=RUN_TIMEOUT, **variables)
 
     def state_after(self, code="", *options, **variables) -> State:
-        """Run ``code``, which has to succeed and be silent, and tell what is loaded at its end."""
-        result = self.run(*options, "-c", f"{code}\n{STATE}", **variables)
+        """Run ``code``, check that it succeeds and is silent, and return what is loaded at its end."""
+        result = self.run(*options, "-c", f"{code}\n{PRINT_STATE}", **variables)
         assert (result.returncode, result.stderr) == (0, "")
         return State(**json.loads(result.stdout))
 
-    def files_named_devpatch(self):
-        return [path for place in (self.site_packages, self.scripts) for path in place.rglob("*devpatch*")]
+    def files_of_devpatch(self):
+        return [path for folder in (self.site_packages, self.scripts) for path in folder.rglob("*devpatch*")]
 
 
 class Toolbox:
-    """Fresh environments, and the tools that build and install; made once, for all of that takes seconds."""
+    """Creates environments. The build tools and artifacts are made only once, because it takes seconds."""
 
     def __init__(self, new_folder) -> None:
         self._new_folder = new_folder
@@ -98,19 +98,19 @@ class Toolbox:
         self._artifacts: dict[str, Path] = {}
 
     def environment(self) -> Environment:
-        # pip is the toolbox's, and runs in the environment's interpreter by its option --python.
+        # The toolbox's pip installs into the environment with its option --python.
         return Environment.create(self._new_folder("fresh") / "environment", "--without-pip")
 
     def pip(self, environment, *arguments):
-        inside = () if environment is self._tools else ("--python", environment.python)
-        execute_well(self._tools.python, "-m", "pip", *inside, *arguments, cwd=environment.folder)
+        target = () if environment is self._tools else ("--python", environment.python)
+        execute_checked(self._tools.python, "-m", "pip", *target, *arguments, cwd=environment.folder)
 
     def uv(self, environment, *arguments):
         command = [shutil.which("uv")] if shutil.which("uv") else [sys.executable, "-m", "uv"]
-        execute_well(*command, "pip", *arguments, "--python", environment.python, cwd=environment.folder)
+        execute_checked(*command, "pip", *arguments, "--python", environment.python, cwd=environment.folder)
 
     def sources(self) -> Path:
-        """Copy the repository, for a build leaves its litter there."""
+        """Copy the repository, because a build leaves files in its folder."""
         copy = self._new_folder("sources") / "devpatch"
         listing = execute("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=REPOSITORY)
         if listing.returncode == 0:
@@ -119,17 +119,17 @@ class Toolbox:
                     (copy / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(REPOSITORY / name, copy / name)
         else:
-            litter = shutil.ignore_patterns(
+            unwanted = shutil.ignore_patterns(
                 ".git", ".nox", ".venv", "build", "dist", "*.egg-info", "__pycache__"
             )
-            shutil.copytree(REPOSITORY, copy, ignore=litter)
+            shutil.copytree(REPOSITORY, copy, ignore=unwanted)
         return copy
 
-    def artifact(self, ending: str) -> Path:
-        """Build the sdist, and from it the wheel; return the one whose name ends so."""
+    def artifact(self, suffix: str) -> Path:
+        """Build the sdist, and the wheel from it. Return the one with this suffix."""
         if not self._artifacts:
             out = self._new_folder("dist")
             build = (self._tools.python, "-m", "build", "--no-isolation", "--outdir", out)
-            execute_well(*build, self.sources(), cwd=out)
-            self._artifacts = {end: next(out.glob(f"*{end}")) for end in (".whl", ".tar.gz")}
-        return self._artifacts[ending]
+            execute_checked(*build, self.sources(), cwd=out)
+            self._artifacts = {name: next(out.glob(f"*{name}")) for name in (".whl", ".tar.gz")}
+        return self._artifacts[suffix]

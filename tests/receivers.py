@@ -1,4 +1,4 @@
-"""Callables for DEVPATCH_ON_ERROR: they write what they get to the file that the environment names."""
+"""Callables for DEVPATCH_ON_ERROR. They write each event to the file that the variable RECEIVED names."""
 
 import asyncio
 import json

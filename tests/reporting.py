@@ -1,4 +1,4 @@
-"""What DEVPATCH_ON_ERROR and DEVPATCH_ERROR_LOG leave behind, for the tests of both."""
+"""Read what DEVPATCH_ON_ERROR and DEVPATCH_ERROR_LOG report, for the tests of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TESTS = str(Path(__file__).parent)
 
 
 class Reports:
-    """The files that a server started with ``variables`` tells its errors to."""
+    """The files to which a server with ``variables`` reports its errors."""
 
     def __init__(self, folder, receivers="receivers:first,receivers:second"):
         self.log = folder / "errors.jsonl"
@@ -27,7 +27,7 @@ class Reports:
         }
 
     def lines(self):
-        """Return the log's lines, each checked against the schema."""
+        """Return the lines of the log. Each is checked."""
         return [valid(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
     def events(self):
@@ -46,7 +46,7 @@ _validator = None
 
 
 def valid(text):
-    """Return the line, checked: against its schema where jsonschema is there, and its time against ours."""
+    """Return the parsed line. Check its time, and its schema if jsonschema is installed."""
     global _validator
     line = json.loads(text)
     if _validator is None:
@@ -64,11 +64,13 @@ def valid(text):
     return line
 
 
-def refused(server, *words):
+def assert_refused(server, *words):
     assert server.exit_status() == 2, server.stderr
     server.assert_nothing_left()
-    said = [line for line in server.stderr.splitlines() if "devpatch: " in line and " is on for " not in line]
-    assert len(said) == 1, server.stderr
+    messages = [
+        line for line in server.stderr.splitlines() if "devpatch: " in line and " is on for " not in line
+    ]
+    assert len(messages) == 1, server.stderr
     for word in words:
-        assert word in said[0]
+        assert word in messages[0]
     assert "Traceback" not in server.stderr

@@ -1,4 +1,4 @@
-"""The table of the contract suite: each server in each of its modes. A new server is a row."""
+"""The table of servers, each in each of its modes. To test a new server, add a row."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from harness import APPS
 
 @dataclass(frozen=True)
 class Mode:
-    """A server as it is started: ``site`` names the application, ``arguments`` follow the interpreter."""
+    """A server and how it is started: ``site`` is the application, ``arguments`` are those for Python."""
 
     server: str
     mode: str
     site: str
     arguments: tuple[str, ...]
     environ: dict[str, str] = field(default_factory=dict, hash=False)
-    # reload, threaded, debugger; variation: of another mode of its server, for the contract and for --all
+    # reload, threaded, debugger, variation. A variation is much like another mode of its server, so only the
+    # contract and --all run it.
     marks: frozenset[str] = frozenset()
 
     @property
@@ -27,13 +28,16 @@ class Mode:
         return f"{self.server} {self.mode}".replace(" ", "-")
 
     @property
-    def stays_single(self) -> bool:
-        """testserver's in-memory database takes one connection, and handle_request() is done when it returns."""
+    def always_one_at_a_time(self) -> bool:
+        """Whether DEVPATCH_THREADED has no effect.
+
+        testserver's database in memory allows one connection. handle_request() returns after one request.
+        """
         return self.server == "testserver" or self.mode == "handle_request"
 
     @property
-    def reads_on(self) -> bool:
-        """After a response, it reads what the client still sends of the request."""
+    def drains_connections(self) -> bool:
+        """Whether the server reads the rest of a request after the response."""
         return self.server != "wsgiref"
 
     def command(self, port: int) -> list[str]:
@@ -116,18 +120,19 @@ def _reloads(mode):
     return "reload" in mode.marks and "nothreading" not in mode.mode
 
 
-RELOADS = pytest.mark.modes(choose=_reloads)
-# The supervisor is one, and two reloaders report to it: Django's and Werkzeug's.
+RELOADING_MODES = pytest.mark.modes(choose=_reloads)
+# There is one supervisor, and two reloaders report to it: Django's and Werkzeug's.
 EACH_RELOADER = pytest.mark.modes(
     choose=_reloads, core=lambda mode: mode.id in ("runserver-reload", "flask-run-debug")
 )
 
 
-def chosen(modes, config, *, variations, core=None):
-    """Return those of ``modes`` that a pass of the tests takes: one per server in the short one.
+def select_modes(modes, config, *, variations, core=None):
+    """Return the modes that a test runs for.
 
-    Elsewhere variations count only if wanted, with --all, or where their server has no other mode in ``modes``;
-    and of the others, without --all, those that are ``core``.
+    With --short this is one mode per server, with --all it is every mode. Otherwise it is the modes that
+    ``core`` accepts. Variations are left out, unless the test wants ``variations`` or the server has no other
+    mode in ``modes``.
     """
     if core is not None and not config.getoption("--all"):
         modes = [mode for mode in modes if core(mode)] or modes
@@ -135,5 +140,5 @@ def chosen(modes, config, *, variations, core=None):
         return list({mode.server: mode for mode in reversed(modes)}.values())
     if variations or config.getoption("--all"):
         return list(modes)
-    plain = {mode.server for mode in modes if "variation" not in mode.marks}
-    return [mode for mode in modes if "variation" not in mode.marks or mode.server not in plain]
+    covered = {mode.server for mode in modes if "variation" not in mode.marks}
+    return [mode for mode in modes if "variation" not in mode.marks or mode.server not in covered]

@@ -1,4 +1,4 @@
-"""DEVPATCH_ERROR_LOG: whatever an exception is made like, it gives one valid line."""
+"""DEVPATCH_ERROR_LOG: every exception, however unusual, becomes one valid line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from reporting import valid
 from devpatch.features.error_log.feature import ErrorLog, masked
 from devpatch.lifecycle import failures
 
-MOST_BYTES = 2_000_000  # of a line
+MAX_LINE_BYTES = 2_000_000
 
 
-class Mute(Exception):
+class StrRaises(Exception):
     def __str__(self):
         raise ValueError("no text")
 
     __repr__ = __str__
 
 
-class Leaving(Exception):
+class StrExits(Exception):
     def __str__(self):
         sys.exit("gone")
 
 
-class NoText(Exception):
+class StrReturnsNumber(Exception):
     def __str__(self):
         return 5
 
 
 class Hostile(Exception):
-    """Raises for each attribute that Python does not read by itself."""
+    """Raises when an attribute is read that Python itself does not read."""
 
     def __getattribute__(self, name):
         if name in ("__notes__", "exceptions", "msg", "filename"):
@@ -43,14 +43,14 @@ class Hostile(Exception):
         return super().__getattribute__(name)
 
 
-class Odd(type):
+class HostileType(type):
     def __getattribute__(cls, name):
         if name in ("__module__", "__qualname__", "__name__"):
             raise RuntimeError(name)
         return super().__getattribute__(name)
 
 
-class OddlyNamed(Exception, metaclass=Odd):
+class NameRaises(Exception, metaclass=HostileType):
     pass
 
 
@@ -63,8 +63,18 @@ TEXTS = st.one_of(
     st.text(alphabet=st.characters(categories=["Cs", "Cc", "Co"])),
     st.just("é\n\x00\ud800 </script>"),
 )
-# By number, for hypothesis would ask a class for its name.
-TYPES = [ValueError, KeyError, OSError, Mute, Leaving, NoText, Hostile, OddlyNamed, SystemExit]
+# Chosen by number, because hypothesis would read the name of a class.
+TYPES = [
+    ValueError,
+    KeyError,
+    OSError,
+    StrRaises,
+    StrExits,
+    StrReturnsNumber,
+    Hostile,
+    NameRaises,
+    SystemExit,
+]
 KINDS = st.integers(0, len(TYPES) - 1)
 LONG = st.integers(1, 10_000_000).map(lambda length: "long " * (length // 5))
 
@@ -99,20 +109,20 @@ if sys.version_info >= (3, 11):
 def raised(error, depth):
     """Return ``error`` with a traceback of ``depth`` frames."""
 
-    def fall(left):
-        if left:
-            fall(left - 1)
+    def call(remaining):
+        if remaining:
+            call(remaining - 1)
         raise error
 
     try:
-        fall(depth)
+        call(depth)
     except BaseException as caught:
         return caught
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """Return what makes the line of an error, by way of the feature and a real file."""
+    """Return a function that logs an error to a real file and returns the parsed line."""
     path = tmp_path_factory.mktemp("log") / "errors.jsonl"
     before = os.environ.get("DEVPATCH_ERROR_LOG")
     os.environ["DEVPATCH_ERROR_LOG"] = str(path)
@@ -124,7 +134,7 @@ def log(tmp_path_factory):
         text = path.read_bytes()
         assert text.endswith(b"\n")
         assert text.count(b"\n") == 1
-        assert len(text) < MOST_BYTES
+        assert len(text) < MAX_LINE_BYTES
         return valid(text.decode("utf-8"))
 
     yield line_of
@@ -136,8 +146,8 @@ def log(tmp_path_factory):
 
 @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.lists(SINGLE, min_size=1, max_size=5), st.integers(0, 300), st.lists(st.integers(0, 4), max_size=6))
-def test_one_line(log, errors, depth, links):
-    """Exceptions of all sorts, with causes and contexts that may lead back to themselves."""
+def test_every_exception_becomes_one_line(log, errors, depth, links):
+    """Exceptions of many kinds. Their causes and contexts may form cycles."""
     errors = [raised(error, depth) for error in errors]
     for number, link in enumerate(links):
         error, other = errors[number % len(errors)], errors[link % len(errors)]
@@ -145,7 +155,8 @@ def test_one_line(log, errors, depth, links):
             error.__cause__ = other
         else:
             error.__context__ = other
-    failures.chain(errors[0])  # It falls back to less where it can't be described, and none of these is such.
+    # The log has a fallback for an exception that can't be described. Here it is not needed.
+    failures.chain(errors[0])
     line = log(errors[0])
     assert line["exception"]["type"]
     assert len(line["exception"]["frames"]) + line["exception"]["frames_left_out"] >= depth
@@ -170,7 +181,7 @@ def test_a_recursion(log):
     assert line["exception"]["frames_left_out"] > 500
 
 
-def test_a_long_chain_is_told_with_what_is_left_out(log):
+def test_a_long_chain_is_shortened_and_says_by_how_much(log):
     error = ValueError("first")
     for number in range(50):
         following = ValueError(number)

@@ -1,4 +1,4 @@
-"""DEVPATCH_EXC_INFO: the middleware of examples/oops hears of what lies behind an error response, and of no more."""
+"""DEVPATCH_EXC_INFO: the middleware of examples/oops gets the exceptions behind error responses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import APPS, PATIENCE, DevServer, clean_environment, free_port, wait_for
-from test_failfast_contract import KINDS, NO_ERRORS
+from harness import APPS, TIMEOUT, DevServer, clean_environment, free_port, wait_for
+from test_failfast_contract import KINDS, NOT_ERRORS
 
 OOPS = Path(__file__).parent.parent / "examples" / "oops"
 DJANGO_SITE = APPS / "django_site"
-# What Django or Flask itself answers: neither a response that has begun, nor what never comes to a framework.
+# The errors that Django or Flask itself answers: those inside the framework, before the response starts.
 ANSWERED = [kind for kind in KINDS if kind.path in ("/view/", "/middleware/", "/template/", "/async/")]
 ANSWERED = [kind for kind in ANSWERED if kind.id not in ("propagated", "handler500 raises")]
 
 
-def on(tmp_path, **variables):
+def prepare(tmp_path, **variables):
     reports = tmp_path / "reports.jsonl"
     reports.touch()
     variables = {"SITE_OOPS": str(reports), "PYTHONPATH": str(OOPS), **variables}
@@ -51,14 +51,14 @@ def status_of(server, path):
     choose=lambda mode: mode.id in ("runserver-reload", "runserver-noreload", "app.run-", "flask-run-")
 )
 class TestDevServers:
-    def test_it_is_told_of_errors_and_of_nothing_else(self, serve, mode, tmp_path):
-        told = {}
+    def test_it_gets_errors_and_nothing_else(self, serve, mode, tmp_path):
+        found = {}
         for variables in {kind.environ for kind in ANSWERED if mode.site in kind.sites}:
-            reports, environ = on(tmp_path, **dict(variables))
+            reports, environ = prepare(tmp_path, **dict(variables))
             reports.write_text("")
             server = serve(mode, **environ)
             if not variables:
-                for name in NO_ERRORS[mode.site].split():
+                for name in NOT_ERRORS[mode.site].split():
                     server.get(f"/{name}/")
                 assert lines_in(reports) == []
             for kind in ANSWERED:
@@ -67,22 +67,22 @@ class TestDevServers:
                     assert response.status == 500
                     line = lines_in(reports)[-1]
                     assert (line["path"], line["status"][:3]) == (kind.path, "500")
-                    assert line["exception"].startswith(kind.says)
+                    assert line["exception"].startswith(kind.message)
                     assert "devpatch" not in line["traceback"]
                     assert f"X-Oops: {line['number']}" in response.headers
-                    told[kind.id] = line
+                    found[kind.id] = line
             assert len(lines_in(reports)) == sum(
                 mode.site in kind.sites and kind.environ == variables for kind in ANSWERED
             )
-            said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
-            assert said == [
+            messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+            assert messages == [
                 f"devpatch: exc-info is on for {mode.server}: "
                 "start_response gets the exception behind an error response"
             ]
             server.kill()
-        assert len(told) >= 4
+        assert len(found) >= 4
 
-    def test_the_answer_is_the_frameworks_own(self, serve, mode):
+    def test_the_response_is_the_frameworks_own(self, serve, mode):
         bodies = []
         for variables in ({}, {"DEVPATCH_EXC_INFO": "1"}):
             server = serve(mode, SITE_DEBUG="0", **variables)
@@ -92,7 +92,7 @@ class TestDevServers:
         assert bodies[0] == bodies[1]
 
     def test_nothing_of_devpatch_is_on_the_debug_page(self, serve, mode):
-        """Where Flask hands an exception on to the debugger, our frames are on its way."""
+        """Flask passes the exception to the debugger through frames of devpatch."""
         server = serve(mode, DEVPATCH_EXC_INFO="1", SITE_DEBUG="1")
         response = server.get("/view/")
         assert response.status == 500
@@ -101,7 +101,7 @@ class TestDevServers:
 
 
 @pytest.mark.modes(choose=lambda mode: mode.id == "runserver_plus-reload" or mode.id.endswith("-debug"))
-def test_a_debugger_shows_no_frame_of_ours(serve, mode):
+def test_a_debugger_shows_no_frame_of_devpatch(serve, mode):
     server = serve(mode, DEVPATCH_EXC_INFO="1")
     response = server.get("/view/")
     assert response.status == 500
@@ -113,7 +113,7 @@ def test_a_debugger_shows_no_frame_of_ours(serve, mode):
 class TestOtherServers:
     @pytest.mark.parametrize("application", ["django_app", "flask_app:app"])
     def test_the_example_under_gunicorn(self, application, tmp_path):
-        """It runs as its file says, from a copy, and says nothing of devpatch."""
+        """A copy of it runs with the command in its docstring. Nothing in stderr mentions devpatch."""
         pytest.importorskip("gunicorn")
         pytest.importorskip("django" if "django" in application else "flask")
         for name in ("oops.py", "django_app.py", "flask_app.py"):
@@ -149,7 +149,7 @@ class TestOtherServers:
         finally:
             server.kill()
 
-    def test_off_nothing_is_told(self, tmp_path):
+    def test_nothing_is_reported_with_the_switch_off(self, tmp_path):
         pytest.importorskip("gunicorn")
         pytest.importorskip("django")
         for name in ("oops.py", "django_app.py"):
@@ -169,14 +169,14 @@ class TestOtherServers:
             finally:
                 server.kill()
 
-    def test_what_can_not_be_patched_is_told_in_a_line(self, tmp_path):
+    def test_a_failed_patch_is_reported_in_one_line(self, tmp_path):
         pytest.importorskip("django")
         script = (
             "import django.core.handlers.wsgi as wsgi\n"
             "print(hasattr(wsgi.WSGIHandler.__call__, '__wrapped__'))\n"
         )
-        spoil = tmp_path / "sitecustomize.py"
-        spoil.write_text(
+        sitecustomize = tmp_path / "sitecustomize.py"
+        sitecustomize.write_text(
             "import django.core.handlers.base as base\n"
             "base.BaseHandler.__call__ = None\n"
             "import builtins\n"
@@ -189,14 +189,14 @@ class TestOtherServers:
         )
         environ = clean_environment(DEVPATCH_EXC_INFO="1", PYTHONPATH=str(tmp_path))
         result = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, env=environ, timeout=PATIENCE
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environ, timeout=TIMEOUT
         )
         assert result.stdout == "False\n", result.stderr
         assert "devpatch: exc-info has no effect on django.core.handlers.wsgi: " in result.stderr
         assert "Traceback" not in result.stderr
 
 
-RAISING = """
+PREAMBLE = """
 import io, logging, sys
 logging.disable()
 {application}
@@ -226,10 +226,10 @@ APPLICATIONS = {
 class TestInProcess:
     def run(self, framework, script):
         pytest.importorskip(framework)
-        text = "class Mark: pass\n" + RAISING.format(application=APPLICATIONS[framework]) + script
+        text = "class Mark: pass\n" + PREAMBLE.format(application=APPLICATIONS[framework]) + script
         environ = clean_environment(DEVPATCH_EXC_INFO="1")
         result = subprocess.run(
-            [sys.executable, "-c", text], capture_output=True, text=True, env=environ, timeout=4 * PATIENCE
+            [sys.executable, "-c", text], capture_output=True, text=True, env=environ, timeout=4 * TIMEOUT
         )
         assert result.returncode == 0, result.stderr
         return result.stdout
@@ -244,7 +244,7 @@ class TestInProcess:
         }[framework]
         assert self.run(framework, script) == "500\n"
 
-    def test_a_middleware_that_raises_gets_its_way(self, framework):
+    def test_a_middleware_may_raise_the_exception(self, framework):
         script = (
             "def start_response(status, headers, exc_info=None):\n"
             "    raise exc_info[1].with_traceback(exc_info[2])\n"
@@ -254,12 +254,12 @@ class TestInProcess:
         assert self.run(framework, script) == "boom\n"
 
     @pytest.mark.long
-    def test_nothing_is_kept_of_10000_failing_requests(self, framework):
-        """Counted are the views' local variables that are alive, and all objects."""
+    def test_10000_failing_requests_leak_nothing(self, framework):
+        """Count the local variables of the view that are still alive, and all objects."""
         script = (
             "import gc\n"
-            "told = []\n"
-            "def start_response(status, headers, exc_info=None): told.append(exc_info is not None)\n"
+            "calls = []\n"
+            "def start_response(status, headers, exc_info=None): calls.append(exc_info is not None)\n"
             "def count():\n"
             "    gc.collect()\n"
             "    objects = gc.get_objects()\n"
@@ -270,6 +270,6 @@ class TestInProcess:
             "    del result\n"
             "    if number == 1000: early = count()\n"
             "late = count()\n"
-            "print(len(told), all(told), early[0], late[0], late[1] - early[1] < 1000)\n"
+            "print(len(calls), all(calls), early[0], late[0], late[1] - early[1] < 1000)\n"
         )
         assert self.run(framework, script) == "10000 True 0 0 True\n"

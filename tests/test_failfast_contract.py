@@ -1,4 +1,4 @@
-"""The contract of DEVPATCH_FAILFAST over server x mode x kind of error."""
+"""The contract of DEVPATCH_FAILFAST, for every server in every mode with every kind of error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from servers import MODES, chosen
+from servers import MODES, select_modes
 
 ALL = frozenset({"bare", "django", "flask"})
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of error: where it is raised, what the report says, which applications have it."""
+    """A kind of error: the path that raises it, the message in the report, the applications that have it."""
 
     path: str
-    says: str
+    message: str
     sites: frozenset[str] = ALL
     status: int = 1
     environ: tuple[tuple[str, str], ...] = ()
@@ -68,7 +68,7 @@ KINDS = [
 def pytest_generate_tests(metafunc):
     if "kind" in metafunc.fixturenames:
         is_short = metafunc.config.getoption("--short")
-        modes = chosen(MODES, metafunc.config, variations=True)
+        modes = select_modes(MODES, metafunc.config, variations=True)
         kinds = [kind for kind in KINDS if not is_short or kind.id in ("view", "async", "exit-7")]
         cases = [(mode, kind) for mode in modes for kind in kinds if mode.site in kind.sites]
         metafunc.parametrize("mode,kind", cases, ids=lambda value: value.id)
@@ -78,9 +78,9 @@ def pytest_generate_tests(metafunc):
 class TestErrors:
     def test_the_server_stops_and_says_why(self, serve, mode, kind):
         """
-        1. Start the server with fail-fast, an exit status of its own, and ask for a page that fails.
-        2. The response arrives; the process ends with the status, and its reloader's parent too.
-        3. Stderr names exception, method, URL and status, and holds one traceback of the exception.
+        1. Start the server with fail-fast and request a page that fails.
+        2. The response arrives. The process, and the reloader's parent, end with the exit status.
+        3. Stderr has the exception, method, URL and exit status, and one traceback of the exception.
         """
         server = serve(mode, DEVPATCH_FAILFAST="1", **dict(kind.environ))
         server.get(kind.path)
@@ -93,11 +93,11 @@ class TestErrors:
         assert len(report) == 3, stderr
         assert report[0].startswith(f"devpatch: fail-fast is on for {mode.server}:")
         assert f"GET http://127.0.0.1:{server.port}{kind.path}: " in report[1]
-        assert kind.says in report[1]
+        assert kind.message in report[1]
         assert report[2].endswith(f"exit status {kind.status}")
-        if not kind.says.startswith("sys.exit"):
-            raised = [line for line in stderr.splitlines() if line.startswith(kind.says)]
-            # The debugger fails a second time when it closes the response, and shows both in a chain.
+        if not kind.message.startswith("sys.exit"):
+            raised = [line for line in stderr.splitlines() if line.startswith(kind.message)]
+            # The debugger closes the response again, which fails again. It shows both exceptions in a chain.
             assert len(raised) == (2 if kind.id == "close" and "debugger" in mode.marks else 1), stderr
         assert "devpatch/" not in stderr.replace(str(mode.directory), "")
         assert "went on after" not in server.stdout
@@ -106,14 +106,14 @@ class TestErrors:
         assert took < 5, f"took {took:.1f} s, of 2 allowed"
 
     @pytest.mark.long
-    def test_the_exit_code_is_the_switchs(self, serve, mode):
+    def test_the_switch_sets_the_exit_code(self, serve, mode):
         server = serve(mode, DEVPATCH_FAILFAST="1", DEVPATCH_FAILFAST_EXIT_CODE="42")
         assert server.get("/view/").status == 500
         assert server.exit_status() == 42
         server.assert_nothing_left()
 
 
-NO_ERRORS = {
+NOT_ERRORS = {
     "django": "404 403 400 suspicious too-big multipart rescued status-500 closers test-client ok",
     "flask": "404 403 400 rescued status-500 abort-500 ok",
     "bare": "status-500 ok",
@@ -121,28 +121,28 @@ NO_ERRORS = {
 
 
 @pytest.mark.contract
-class TestNoErrors:
-    def test_the_server_goes_on(self, serve, mode):
-        """Whatever is no error leaves the server running; then an error stops it, so the guard was on."""
+class TestNotErrors:
+    def test_the_server_keeps_running(self, serve, mode):
+        """None of these requests stops the server. Then an error stops it, so fail-fast was on."""
         server = serve(mode, DEVPATCH_FAILFAST="1")
-        names = NO_ERRORS[mode.site].split()
+        names = NOT_ERRORS[mode.site].split()
         if mode.server == "runserver_plus":
-            names.remove("test-client")  # There the error of the inner request comes out of the test client.
+            names.remove("test-client")  # There the test client raises the error of the inner request.
         for name in names:
             response = server.get(f"/{name}/")
             assert response.status, name
             assert server.process.poll() is None, f"{name}\n{server.stderr}"
-        self.hang_up_in_every_way(server, mode)
-        self.talk_nonsense(server)
+        self.hang_up_in_many_ways(server, mode)
+        self.send_malformed_requests(server)
         assert b"ok" in server.get("/ok/").body
         assert server.stderr.count("devpatch:") == 1, server.stderr
         server.get("/view/")
         assert server.exit_status() == 1
         assert "ValueError: boom in a view" in server.stderr
 
-    def hang_up_in_every_way(self, server, mode):
+    def hang_up_in_many_ways(self, server, mode):
         with server.send("/big/") as connection:
-            connection.recv(100)  # and close, with a reset: there is unread data
+            connection.recv(100)  # then close it: the unread data causes a reset
         with server.send("/upload/", "POST", b"half", ["Content-Length: 100000"]):
             pass
         with server.send("/upload/", "POST", b"half", ["Content-Length: 100000"]) as connection:
@@ -155,8 +155,8 @@ class TestNoErrors:
         assert server.get("/ok/").status == 200
         assert server.process.poll() is None, server.stderr
 
-    def talk_nonsense(self, server):
-        for nonsense in (
+    def send_malformed_requests(self, server):
+        for request in (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(64)) + b"\r\n\r\n",
             b"GET\r\n\r\n",
             b"GET / HTTP/9.9\r\n\r\n",
@@ -165,7 +165,7 @@ class TestNoErrors:
             b"",
         ):
             with server.connect() as connection:
-                connection.sendall(nonsense)
+                connection.sendall(request)
                 connection.shutdown(1)
                 try:
                     connection.recv(1000)

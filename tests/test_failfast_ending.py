@@ -1,4 +1,4 @@
-"""How a server ends: the whole response first, then a normal exit, soon, whatever else goes on."""
+"""How a server ends: it sends the whole response, then it exits normally and soon."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
-from harness import PATIENCE, edit, read_response, read_to_end
+from harness import TIMEOUT, edit, read_response, read_to_end
 from servers import BY_ID, ONE_PER_SERVER
 
 ON = {"DEVPATCH_FAILFAST": "1"}
-# Two seconds are promised; the rest is for a busy machine.
+# Two seconds are promised. The other two are for a busy machine.
 SOON = 2.0 + 2.0
 
 
@@ -21,11 +21,11 @@ def threaded(mode):
     return "threaded" in mode.marks
 
 
-def bodies_are_read_late(mode):
+def reads_bodies_late(mode):
     return mode.server not in ("runserver", "testserver")
 
 
-def ends_soon(server, since, status=1):
+def assert_ends_soon(server, since, status=1):
     assert server.exit_status() == status, server.stderr
     took = time.monotonic() - since
     server.assert_nothing_left()
@@ -35,53 +35,53 @@ def ends_soon(server, since, status=1):
 class TestOtherClients:
     @pytest.mark.long
     @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
-    def test_an_idle_kept_connection_holds_nothing(self, serve, mode):
+    def test_an_idle_keep_alive_connection_does_not_delay_the_exit(self, serve, mode):
         server = serve(mode, **ON)
         with server.send("/ok/") as idle:
             idle.recv(1000)
             server.get("/view/")
-            ends_soon(server, time.monotonic())
+            assert_ends_soon(server, time.monotonic())
 
     @pytest.mark.modes(choose=threaded)
-    def test_a_running_request_holds_nothing(self, serve, mode):
+    def test_a_running_request_does_not_delay_the_exit(self, serve, mode):
         server = serve(mode, **ON)
         with server.send("/slow/"):
             time.sleep(0.3)
             server.get("/view/")
-            ends_soon(server, time.monotonic())
+            assert_ends_soon(server, time.monotonic())
 
     @pytest.mark.long
     @pytest.mark.modes(choose=lambda mode: threaded(mode) and mode.site == "django")
-    def test_a_running_async_request_holds_nothing(self, serve, mode, tmp_path):
-        """Its executor is joined before atexit; the watchdog runs the atexit handlers and leaves."""
+    def test_a_running_async_request_does_not_delay_the_exit(self, serve, mode, tmp_path):
+        """Python joins the executor before atexit. So the watchdog runs the atexit handlers and exits."""
         mark = tmp_path / "mark"
         server = serve(mode, **ON, SITE_EXIT_MARK=str(mark), DEVPATCH_FAILFAST_EXIT_CODE="9")
         with server.send("/async-slow/"):
             time.sleep(0.3)
             server.get("/view/")
-            ends_soon(server, time.monotonic(), 9)
+            assert_ends_soon(server, time.monotonic(), 9)
         assert mark.read_text() == "atexit ran"
         assert server.stderr.count("the server stops") == 1
 
     @pytest.mark.long
     @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
-    def test_a_client_that_keeps_the_failing_connection(self, serve, mode):
+    def test_a_client_that_keeps_the_failing_connection_open(self, serve, mode):
         server = serve(mode, **ON)
         with server.send("/view/") as connection:
             response = read_to_end(connection)
-            ends_soon(server, time.monotonic())
+            assert_ends_soon(server, time.monotonic())
         assert response.status == 500
 
     @pytest.mark.long
     @pytest.mark.modes(choose=threaded, core=lambda mode: mode.id in ONE_PER_SERVER)
-    def test_several_errors_at_once_are_one(self, serve, mode):
+    def test_concurrent_errors_are_reported_once(self, serve, mode):
         server = serve(mode, **ON)
         clients = [threading.Thread(target=self.ask, args=(server, n)) for n in range(8)]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
-        ends_soon(server, time.monotonic())
+        assert_ends_soon(server, time.monotonic())
         assert server.stderr.count("the server stops") == 1
         assert len(re.findall("devpatch: fail-fast: GET .*boom number", server.stderr)) == 1
 
@@ -96,22 +96,22 @@ class TestOtherClients:
 @pytest.mark.long
 class TestTheResponse:
     @pytest.mark.modes(choose=lambda mode: mode.site == "django")
-    def test_a_large_page_arrives_whole_though_the_upload_was_not_read(self, serve, mode):
-        """Unread bytes in a socket that is closed reset the connection, and the client loses the page's end."""
+    def test_a_large_page_arrives_whole_although_the_upload_was_not_read(self, serve, mode):
+        """Closing a socket with unread bytes resets the connection. The client loses the end of the page."""
         body = b"u" * 300_000
         whole = self.ask_upload_large(serve(mode, DEVPATCH_FAILFAST="0"), body)
         server = serve(mode, **ON)
         page = self.ask_upload_large(server, body)
-        ends_soon(server, time.monotonic())
+        assert_ends_soon(server, time.monotonic())
         assert len(page) > 300_000
-        # Ports, addresses and the like differ in width.
+        # Ports, addresses and similar values differ in length.
         assert abs(len(page) - len(whole)) < 2000
 
     @staticmethod
     def ask_upload_large(server, body):
         with server.send("/upload-large/", "POST", body, ["Connection: close"]) as connection:
-            time.sleep(0.3)  # read late, as a client does that is busy
-            # Stock Werkzeug waits for more of the request, however long; so the end is a pause.
+            time.sleep(0.3)  # a busy client reads late
+            # Stock Werkzeug waits for the rest of the request without limit. So a pause counts as the end.
             connection.settimeout(3)
             data = b""
             try:
@@ -121,10 +121,10 @@ class TestTheResponse:
                 pass
             return data
 
-    def test_an_upload_that_goes_on_after_the_response(self, serve, mode):
+    def test_an_upload_that_continues_after_the_response(self, serve, mode):
         """
-        1. Ask with a body of which only a part is sent, and read the response.
-        2. Send more of it: no reset for as long as the connection is drained.
+        1. Send a request with a part of its body, and read the response.
+        2. Send more of the body. The server drains the connection, so there is no reset.
         """
         server = serve(mode, **ON)
         with server.send("/upload-unread/", "POST", b"part", ["Content-Length: 100000"]) as connection:
@@ -140,22 +140,24 @@ class TestTheResponse:
             assert data.startswith(b"HTTP/1.") and b" 500 " in data[:20]
             while connection.recv(65536):
                 pass
-            ends_soon(server, answered)
+            assert_ends_soon(server, answered)
 
     @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run"))
-    def test_a_stream_that_fails_while_the_client_waits_to_send_more(self, serve, mode):
-        """Werkzeug reads the client's bytes to their end before it answers; such a client would wait for ever."""
+    def test_a_stream_that_fails_although_the_client_has_more_to_send(self, serve, mode):
+        """Werkzeug reads the whole request before it answers. Such a client would wait forever."""
         server = serve(mode, **ON)
         with server.send("/upload-stream/", "POST", b"part", ["Content-Length: 100000"]) as connection:
             started = time.monotonic()
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIMEOUT)
             assert b"HTTP/1." in connection.recv(65536)
-            ends_soon(server, started + 1)
+            assert_ends_soon(server, started + 1)
 
 
-def normal(page: bytes) -> list[bytes]:
-    """A page with what differs from process to process taken out."""
-    text = re.sub(rb"(DEVPATCH_FAILFAST.*\s*<td[^>]*><pre>)[^<]*", rb"\1", page)  # it shows the environment
+def normalized(page: bytes) -> list[bytes]:
+    """Return the lines of a page without the parts that differ between processes."""
+    text = re.sub(
+        rb"(DEVPATCH_FAILFAST.*\s*<td[^>]*><pre>)[^<]*", rb"\1", page
+    )  # the page shows the environment
     text = re.sub(rb"0x[0-9a-f]{6,}", b"0x", text)
     text = re.sub(rb"\d{12,}", b"<id>", text)  # addresses, in decimal
     text = re.sub(rb"SECRET = \"[^\"]*\"|name=\d+|fd=\d+|laddr=[^)]*\)|raddr=[^)]*\)", b"<x>", text)
@@ -183,8 +185,8 @@ class TestByteForByte:
     @pytest.mark.modes(
         choose=lambda mode: mode.mode != "handle_request", core=lambda mode: mode.id in ONE_PER_SERVER
     )
-    def test_the_response_is_the_stock_servers(self, serve, mode):
-        """1. Ask a server with fail-fast off for every failing page. 2. Ask one with it on for each: the same."""
+    def test_the_response_equals_the_stock_servers(self, serve, mode):
+        """Request each failing page with fail-fast off and on. The responses are the same."""
         stock = serve(mode, DEVPATCH_FAILFAST="0")
         for path in self.KINDS:
             if (path == "/template/" and mode.site == "bare") or (
@@ -193,9 +195,9 @@ class TestByteForByte:
                 continue
             expected = self.ask(stock, path)
             guarded = serve(mode, DEVPATCH_FAILFAST="1")
-            assert normal(self.ask(guarded, path)) == normal(expected), path
+            assert normalized(self.ask(guarded, path)) == normalized(expected), path
             guarded.kill()
-            if path == "/exit-7/":  # This one ends some stock servers, too.
+            if path == "/exit-7/":  # This page ends some stock servers too.
                 stock.kill()
                 stock = serve(mode, DEVPATCH_FAILFAST="0")
 
@@ -212,14 +214,14 @@ class TestByteForByte:
 
 
 @pytest.mark.long
-class TestANormalExit:
+class TestNormalExit:
     @pytest.mark.modes(choose=lambda mode: mode.site == "bare")
     def test_atexit_handlers_run_and_log_handlers_are_flushed(self, serve, mode, tmp_path):
         mark, log = tmp_path / "mark", tmp_path / "log"
         server = serve(mode, **ON, SITE_EXIT_MARK=str(mark), SITE_LOG=str(log))
         assert log.read_text() == ""
         server.get("/view/")
-        ends_soon(server, time.monotonic())
+        assert_ends_soon(server, time.monotonic())
         assert mark.read_text() == "atexit ran"
         assert "kept in memory\n" in log.read_text()
 
@@ -235,7 +237,7 @@ class TestANormalExit:
         )
         server = serve(covered, **ON)
         server.get("/view/")
-        ends_soon(server, time.monotonic())
+        assert_ends_soon(server, time.monotonic())
         report = subprocess.run(
             [sys.executable, "-m", "coverage", "report", f"--data-file={data}"],
             capture_output=True,
@@ -250,21 +252,21 @@ class TestReload:
     @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
     def test_one_line_at_the_start_and_none_at_a_reload(self, serve_copy, mode):
         """
-        1. Start a reloading server in a copy of its project; it says that fail-fast is on.
-        2. Edit a file; the worker starts again and says nothing.
-        3. An error in the new worker stops both.
+        1. Start a reloading server in a copy of its project. It prints that fail-fast is on.
+        2. Edit a file. The worker starts again and prints no such line.
+        3. An error in the new worker stops both processes.
         """
         server, source = serve_copy(mode, **ON)
         edit(server, source, "boom in a view", "boom after the edit")
-        server.until_ready()
+        server.wait_until_ready()
         assert server.stderr.count("fail-fast is on") == 1, server.stderr
         server.get("/view/")
-        ends_soon(server, time.monotonic())
+        assert_ends_soon(server, time.monotonic())
         assert "boom after the edit" in server.stderr
 
 
-def test_keep_alive_goes_on_until_an_error(serve):
-    """One connection: two good requests, then a failing one."""
+def test_keep_alive_works_until_an_error(serve):
+    """One connection carries two successful requests, then a failing one."""
     if "runserver-noreload" not in BY_ID:
         pytest.skip("Django is not installed")
     server = serve(BY_ID["runserver-noreload"], **ON)
@@ -276,4 +278,4 @@ def test_keep_alive_goes_on_until_an_error(serve):
         assert read_response(connection).status == 500
         answered = time.monotonic()
         assert connection.recv(100) == b""
-    ends_soon(server, answered)
+    assert_ends_soon(server, answered)

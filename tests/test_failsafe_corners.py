@@ -1,4 +1,4 @@
-"""What trials of fail-safe by hand have found."""
+"""Corner cases of fail-safe that were found by hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 import time
 
 import pytest
-from breakages import mended, save
+from breakages import repaired, save
 from harness import DevServer, clean_environment, free_port, wait_for
 from servers import BY_ID
-from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
+from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_for_version, wait_until_broken
 
-ONE_EACH = pytest.mark.modes(choose=lambda mode: mode.id in ("runserver-reload", "app.run-debug"))
+ONE_PER_RELOADER = pytest.mark.modes(choose=lambda mode: mode.id in ("runserver-reload", "app.run-debug"))
 APP = """
 import sys
 {head}
@@ -30,7 +30,7 @@ if __name__ == '__main__': app.run(debug=True, port=int(sys.argv[1]){options})
 
 @pytest.fixture
 def flask_project(tmp_path):
-    """Start a Flask application whose text a test makes of ``APP``."""
+    """Start a Flask application. Its source is ``APP`` with the test's own parts."""
     pytest.importorskip("flask")
     started = []
 
@@ -45,7 +45,7 @@ def flask_project(tmp_path):
         started.append(server)
         server.start()
         if wait:
-            server.until_ready()
+            server.wait_until_ready()
         return server, write
 
     yield start
@@ -54,50 +54,50 @@ def flask_project(tmp_path):
 
 
 @pytest.mark.long
-@ONE_EACH
-class TestMendsInPlace:
-    """As editors do that write into the file that is there: it is the same one, and longer than before."""
+@ONE_PER_RELOADER
+class TestRepairsInPlace:
+    """Some editors write into the existing file, so its inode stays the same."""
 
-    def test_at_once(self, serve_copy, mode):
+    def test_in_one_write(self, serve_copy, mode):
         server, source = serve_copy(mode, **ON)
         whole = source.read_text()
         for version, pause in enumerate((0, 0.2, 0.5, 0.9), start=1):
             time.sleep(1.1)
             source.write_text("x = (\n")
-            until_broken(server, "SyntaxError")
+            wait_until_broken(server, "SyntaxError")
             time.sleep(pause)
-            source.write_text(mended(whole, version))
-            until_version(server, version)
-        end_with_ctrl_c(server)
+            source.write_text(repaired(whole, version))
+            wait_for_version(server, version)
+        stop_with_ctrl_c(server)
 
-    def test_in_halves(self, serve_copy, mode):
+    def test_in_two_writes(self, serve_copy, mode):
         server, source = serve_copy(mode, **ON)
         whole = source.read_text()
         for version, pause in enumerate((0.3, 0.9, 1.5), start=1):
             time.sleep(1.1)
-            text = mended(whole, version)
+            text = repaired(whole, version)
             half = text.index("(") + 1
             source.write_text(text[:half])
             time.sleep(pause)
             source.write_text(text)
-            until_version(server, version)
-        end_with_ctrl_c(server)
+            wait_for_version(server, version)
+        stop_with_ctrl_c(server)
 
-    def test_of_a_first_start(self, serve_copy, mode):
+    def test_at_the_first_start(self, serve_copy, mode):
         server, source = serve_copy(mode, wait=False, **ON)
         server.kill()
         whole = source.read_text()
         source.write_text(whole[: whole.rindex(")")])
         server.start()
-        wait_for(lambda: waits(server), lambda: server.stderr)
-        source.write_text(mended(whole, 1))
-        server.until_ready()
-        until_version(server, 1)
-        end_with_ctrl_c(server)
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
+        source.write_text(repaired(whole, 1))
+        server.wait_until_ready()
+        wait_for_version(server, 1)
+        stop_with_ctrl_c(server)
 
 
 @pytest.mark.long
-def test_a_setting_that_is_mended_while_the_code_loads(flask_project, tmp_path):
+def test_a_setting_that_is_repaired_while_the_code_loads(flask_project, tmp_path):
     server, write = flask_project()
     settings = tmp_path / "settings.yaml"
     settings.write_text("bad")
@@ -109,7 +109,7 @@ def test_a_setting_that_is_mended_while_the_code_loads(flask_project, tmp_path):
     )
     wait_for(lambda: "loading" in server.stdout, "the beginning of the load")
     settings.write_text("good, and longer")
-    until_version(server, 1)
+    wait_for_version(server, 1)
 
 
 class TestHooks:
@@ -117,9 +117,9 @@ class TestHooks:
         head = "try: 1 / 0\nexcept ZeroDivisionError: sys.excepthook(*sys.exc_info())"
         server, _write = flask_project(head=head)
         assert "ZeroDivisionError" in server.stderr
-        assert not waits(server)
+        assert not is_waiting(server)
 
-    def test_a_threads_error_does_not_undo_a_fail_fast_exit(self, flask_project):
+    def test_an_error_in_a_thread_does_not_prevent_a_fail_fast_exit(self, flask_project):
         head = (
             "import threading\n"
             "threading.excepthook = lambda a: sys.excepthook(a.exc_type, a.exc_value, a.exc_traceback)\n"
@@ -134,7 +134,7 @@ class TestHooks:
 
 @pytest.mark.long
 def test_a_home_directory_may_be_a_project(flask_project, tmp_path):
-    """As in containers: HOME is where the code lies, and what programs keep there is not looked through."""
+    """In a container HOME may hold the code. The hidden folders directly in HOME are not watched."""
     (tmp_path / "conf").mkdir()
     setting = tmp_path / "conf" / "setting.yaml"
     setting.write_text("bad")
@@ -142,40 +142,40 @@ def test_a_home_directory_may_be_a_project(flask_project, tmp_path):
     server, _write = flask_project(
         wait=False, head="assert open('conf/setting.yaml').read() == 'good'", HOME=str(tmp_path)
     )
-    wait_for(lambda: waits(server), lambda: server.stderr)
-    said = len(server.stderr)
+    wait_for(lambda: is_waiting(server), lambda: server.stderr)
+    before = len(server.stderr)
     (tmp_path / ".cache" / "thing").write_text("x")
     time.sleep(1.5)
-    assert "changed" not in server.stderr[said:]
+    assert "changed" not in server.stderr[before:]
     setting.write_text("good")
-    server.until_ready()
+    server.wait_until_ready()
 
 
 @pytest.mark.long
-def test_a_thread_does_not_hold_a_reload_for_ever(flask_project):
+def test_a_thread_does_not_block_a_reload_forever(flask_project):
     head = "import threading, time\nthreading.Thread(target=lambda: time.sleep(1000)).start()"
     server, write = flask_project(head=head)
-    time.sleep(4)  # longer than the supervisor looks for changes that the reloader has missed
+    time.sleep(4)  # longer than the time in which the supervisor checks for changes that the reloader missed
     write(version=1)
-    until_version(server, 1)
+    wait_for_version(server, 1)
     assert "the worker does not end by itself to reload, so it is ended" in server.stderr
 
 
 @pytest.mark.long
-def test_developers_warnings_tell_of_nothing_of_ours(flask_project):
+def test_python_dev_mode_shows_no_warning_about_devpatch(flask_project):
     server, write = flask_project(python=("-X", "dev"))
     for version in (1, 2):
         time.sleep(1.1)
         write(head="1 / 0")
-        until_broken(server, "ZeroDivisionError")
+        wait_until_broken(server, "ZeroDivisionError")
         write(version=version)
-        until_version(server, version)
+        wait_for_version(server, version)
         time.sleep(1.1)
         write(version=version + 10)
-        until_version(server, version + 10)
-    end_with_ctrl_c(server)
+        wait_for_version(server, version + 10)
+    stop_with_ctrl_c(server)
     warnings = [line for line in server.stderr.splitlines() if "ResourceWarning" in line]
-    # Werkzeug leaves a socket of its own to the next worker.
+    # Werkzeug keeps its own socket open for the next worker.
     assert not [line for line in warnings if "devpatch" in line or "family=1" in line or "Stream" in line]
 
 
@@ -191,7 +191,7 @@ def test_developers_warnings_tell_of_nothing_of_ours(flask_project):
         "app.run(\n    port={port},  # it's the usual one\n    debug=True,\n)",
     ],
 )
-def test_first_starts_of_scripts(tmp_path, lines):
+def test_the_first_start_of_a_script(tmp_path, lines):
     port = free_port()
     head = "from flask import Flask\nimport os\napp = Flask(__name__)\n"
     whole = f"{head}app.add_url_rule('/ok/', view_func=lambda: 'ok')\n{lines.format(port=port)}\n"
@@ -201,9 +201,9 @@ def test_first_starts_of_scripts(tmp_path, lines):
     command = [sys.executable, os.path.join("project", "serve.py")]
     server = DevServer(command, tmp_path, tmp_path, port, clean_environment(**ON)).start()
     try:
-        wait_for(lambda: waits(server), lambda: server.stderr)
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
         save(script, whole)
-        server.until_ready()
+        server.wait_until_ready()
     finally:
         server.kill()
 
@@ -211,8 +211,8 @@ def test_first_starts_of_scripts(tmp_path, lines):
 @pytest.mark.long
 @pytest.mark.skipif("app.run-debug" not in BY_ID, reason="no Flask")
 @pytest.mark.parametrize("command", [["run.py"], ["-m", "web"]])
-def test_first_starts_of_factories(tmp_path, command):
-    """The script that starts the server need not name Flask: what it imports does."""
+def test_the_first_start_with_an_application_factory(tmp_path, command):
+    """The script that starts the server does not name Flask. The module that it imports does."""
     port = free_port()
     (tmp_path / "shop.py").write_text("import flask\nbroken\n")
     (tmp_path / "web").mkdir()
@@ -221,7 +221,7 @@ def test_first_starts_of_factories(tmp_path, command):
         (tmp_path / name).write_text("" if "init" in name else text)
     server = DevServer([sys.executable, *command], tmp_path, tmp_path, port, clean_environment(**ON)).start()
     try:
-        wait_for(lambda: waits(server), lambda: server.stderr)
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
         save(
             tmp_path / "shop.py",
             "import flask\n"
@@ -230,6 +230,6 @@ def test_first_starts_of_factories(tmp_path, command):
             "    app.add_url_rule('/ok/', view_func=lambda: 'ok')\n"
             "    return app\n",
         )
-        server.until_ready()
+        server.wait_until_ready()
     finally:
         server.kill()

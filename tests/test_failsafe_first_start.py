@@ -1,4 +1,4 @@
-"""DEVPATCH_FAILSAFE at the first start: what is recognisably a server holds, any other program crashes as always."""
+"""DEVPATCH_FAILSAFE at the first start: recognised server commands wait. Other programs crash."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from breakages import mended, save
-from harness import APPS, PATIENCE, DevServer, clean_environment, free_port, wait_for
+from breakages import repaired, save
+from harness import APPS, TIMEOUT, DevServer, clean_environment, free_port, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import RELOADS
-from test_failsafe import ON, end_with_ctrl_c, until_broken, until_version, waits
+from servers import RELOADING_MODES
+from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_for_version, wait_until_broken
 
 from devpatch.features.failsafe.supervisor.command_lines import Command, recognise, starts_a_server
 
@@ -23,8 +23,8 @@ BREAKAGES = {
     "package": lambda text: f"import not_installed\n{text}",
     "exit": lambda text: f"import sys; sys.exit('enough of it')\n{text}",
 }
-SAYS = {"syntax": "SyntaxError", "package": "No module named 'not_installed'", "exit": "enough of it"}
-# The files that the command itself loads, with what a plain script's sys.exit would end.
+MESSAGES = {"syntax": "SyntaxError", "package": "No module named 'not_installed'", "exit": "enough of it"}
+# Files that the command itself loads.
 FILES = {
     "django": ("manage.py", "site_under_test/settings.py", "shop/models.py"),
     "flask": ("flask_site.py", "django_site/site_under_test/gauge.py"),
@@ -32,7 +32,7 @@ FILES = {
 }
 
 
-def start_broken(serve_copy, mode, file, breakage):
+def start_with_a_broken_file(serve_copy, mode, file, breakage):
     server, _source = serve_copy(mode, wait=False, **ON)
     server.kill()
     path = server.directory / file
@@ -42,59 +42,62 @@ def start_broken(serve_copy, mode, file, breakage):
     return server, path, whole
 
 
-@RELOADS
+@RELOADING_MODES
 class TestHeld:
     @pytest.mark.parametrize(
         "breakage",
         ["syntax", *(pytest.param(name, marks=pytest.mark.variation) for name in ("package", "exit"))],
     )
-    def test_it_waits_for_the_mend_and_becomes_the_command_anew(
+    def test_it_waits_for_the_repair_and_runs_the_command_again(
         self, serve_copy, mode, breakage, pytestconfig
     ):
         """
-        1. Start the command while a file that it loads is broken: it waits, and its address, if known, shows why.
-        2. Mend the file: the same process serves, with one worker below it, and nothing else.
-        3. Ctrl-C ends it with the server's status.
+        1. Start the command while a file that it loads is broken. It waits. If its address is known,
+           the address shows the error.
+        2. Repair the file. The same process serves, with one worker as its only child.
+        3. Ctrl-C ends it with the server's exit status.
         """
         for file in FILES[mode.site][: 1 if pytestconfig.getoption("--short") else None]:
             if breakage == "exit" and is_plain_script(mode, file):
                 continue
-            server, path, whole = start_broken(serve_copy, mode, file, breakage)
-            wait_for(lambda server=server: waits(server), lambda server=server: server.stderr)
-            assert SAYS[breakage] in server.stderr
+            server, path, whole = start_with_a_broken_file(serve_copy, mode, file, breakage)
+            wait_for(lambda server=server: is_waiting(server), lambda server=server: server.stderr)
+            assert MESSAGES[breakage] in server.stderr
             if "its address is not known yet" not in server.stderr:
-                until_broken(server, SAYS[breakage])
+                wait_until_broken(server, MESSAGES[breakage])
             pid = server.process.pid
-            save(path, mended(whole, 1))
-            server.until_ready()
-            until_version(server, 1)
+            save(path, repaired(whole, 1))
+            server.wait_until_ready()
+            wait_for_version(server, 1)
             assert server.process.pid == pid
             if sys.platform == "linux":
                 assert len(processes_of(pid)) == 2, processes_of(pid)
-            end_with_ctrl_c(server)
+            stop_with_ctrl_c(server)
 
     def test_the_interpreter_is_the_one_that_was_typed(self, tmp_path):
-        """A script without a suffix, as `./serve` runs it, and Python by the name that it was called."""
+        """The script has no suffix, like `./serve`, and Python is started by its name instead of its path."""
         pytest.importorskip("flask")
         script = tmp_path / "serve"
-        told = f"import sys; open({str(tmp_path / 'told')!r}, 'a').write(repr(sys.orig_argv) + '\\n')\n"
-        app = f"{told}from flask import Flask\napp = Flask(__name__)\n{{}}\napp.run(debug=True, port=0)\n"
+        record = (
+            f"import sys; open({str(tmp_path / 'arguments')!r}, 'a').write(repr(sys.orig_argv) + '\\n')\n"
+        )
+        app = f"{record}from flask import Flask\napp = Flask(__name__)\n{{}}\napp.run(debug=True, port=0)\n"
         script.write_text(app.format("undefined"))
         folder, name = os.path.split(sys.executable)
         environ = clean_environment(**ON, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
         server = DevServer([name, "serve"], tmp_path, tmp_path, free_port(), environ)
         server.start()
         try:
-            wait_for(lambda: waits(server), lambda: server.stderr)
+            wait_for(lambda: is_waiting(server), lambda: server.stderr)
             save(script, app.format(""))
             wait_for(lambda: "Running on" in server.stderr, lambda: server.stderr)
         finally:
             server.kill()
-        first, second = (tmp_path / "told").read_text().splitlines()[:2]
+        first, second = (tmp_path / "arguments").read_text().splitlines()[:2]
         assert first == second
 
     @pytest.mark.long
-    def test_a_hook_of_the_programs_own_is_no_way_out(self, serve_copy, mode):
+    def test_a_program_that_sets_its_own_excepthook_waits_too(self, serve_copy, mode):
         server, _source = serve_copy(mode, wait=False, **ON)
         server.kill()
         path = server.directory / FILES[mode.site][0]
@@ -104,16 +107,16 @@ class TestHeld:
             f"import sys; sys.excepthook = lambda *_: print('mine')\nraise ValueError('broken')\n{whole}",
         )
         server.start()
-        wait_for(lambda: waits(server), lambda: server.stderr)
-        save(path, mended(whole, 1))
-        server.until_ready()
-        end_with_ctrl_c(server)
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
+        save(path, repaired(whole, 1))
+        server.wait_until_ready()
+        stop_with_ctrl_c(server)
 
     @pytest.mark.long
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
     def test_signals_end_the_wait(self, serve_copy, mode, name):
-        server, _path, _whole = start_broken(serve_copy, mode, FILES[mode.site][0], "syntax")
-        wait_for(lambda: waits(server), lambda: server.stderr)
+        server, _path, _whole = start_with_a_broken_file(serve_copy, mode, FILES[mode.site][0], "syntax")
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
         os.kill(server.process.pid, getattr(signal, name))
         assert server.exit_status() == 0
         server.assert_nothing_left()
@@ -125,7 +128,7 @@ def is_plain_script(mode, file) -> bool:
 
 def processes_of(group):
     listed = subprocess.run(["ps", "-ww", "-eo", "pgid=,pid=,args="], capture_output=True, text=True).stdout
-    # From Python 3.14 on, Werkzeug's debugger has multiprocessing start a helper of its own, without devpatch too.
+    # From Python 3.14 on, multiprocessing starts a helper for Werkzeug's debugger, also without devpatch.
     helper = "multiprocessing.resource_tracker"
     return [line for line in listed.splitlines() if line.split()[0] == str(group) and helper not in line]
 
@@ -160,8 +163,8 @@ PLAIN = {
 @pytest.mark.long
 class TestNotHeld:
     @pytest.mark.parametrize("name", PLAIN)
-    def test_any_other_program_crashes_as_always(self, tmp_path, name):
-        """Status and output are those without the switch."""
+    def test_any_other_program_crashes_as_without_the_switch(self, tmp_path, name):
+        """The exit status and the output are the same."""
         pytest.importorskip("django")
         pytest.importorskip("flask")
         project = tmp_path / "project"
@@ -173,18 +176,20 @@ class TestNotHeld:
         (project / "exits.py").write_text("import flask, sys\n# app.run(debug=True)\nsys.exit('enough')\n")
         if PLAIN[name][0] == "manage.py" and "wrong" not in name:
             save(project / "site_under_test/settings.py", "raise ValueError('crash')\n")
-        ends = []
+        results = []
         for variables in ({}, ON):
             environ = clean_environment(PYTHONDONTWRITEBYTECODE="1", **variables)
             command = [sys.executable, *PLAIN[name]]
             options = {"cwd": project, "env": environ, "stdin": subprocess.DEVNULL}
-            end = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
+            result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, **options)
             lines = [
-                line for line in end.stderr.splitlines() if " in 0." not in line and "is on for" not in line
+                line
+                for line in result.stderr.splitlines()
+                if " in 0." not in line and "is on for" not in line
             ]
-            ends.append((end.returncode, lines))
-        assert ends[0] == ends[1]
-        assert ends[0][0] != 0 or "-i" in PLAIN[name]
+            results.append((result.returncode, lines))
+        assert results[0] == results[1]
+        assert results[0][0] != 0 or "-i" in PLAIN[name]
 
 
 class TestRecognition:
@@ -232,7 +237,7 @@ class TestRecognition:
             ("", {}, None),
         ],
     )
-    def test_the_commands(self, words, environ, expected):
+    def test_commands(self, words, environ, expected):
         assert recognise(["python", *words.split()], environ) == expected
 
     @pytest.mark.parametrize(
@@ -252,7 +257,7 @@ class TestRecognition:
             (OTHER, {"FLASK_DEBUG": "1"}, False),
         ],
     )
-    def test_the_scripts(self, tmp_path, text, environ, expected):
+    def test_scripts(self, tmp_path, text, environ, expected):
         (tmp_path / "app.py").write_text(text)
         assert starts_a_server(str(tmp_path / "app.py"), environ) is expected
         assert not starts_a_server(str(tmp_path / "gone.py"), environ)
@@ -263,6 +268,6 @@ class TestRecognition:
             | st.sampled_from(["-m", "flask", "run", "runserver", "-p", "--port=", "manage.py", "-X"])
         )
     )
-    def test_it_reads_any_command_line(self, words):
+    def test_it_accepts_any_command_line(self, words):
         command = recognise(["python", *words], {})
         assert command is None or command.server

@@ -1,4 +1,4 @@
-"""The page that a fail-safe session answers with, in a real browser and to hostile clients."""
+"""The error page of a fail-safe session, in a real browser and with hostile clients."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from breakages import save
 from harness import parse, receive, wait_for
 from servers import BY_ID
-from test_failsafe import ON, end_with_ctrl_c, until_broken, waits
+from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_until_broken
 
 EVIL = "no price <script>document.title='hacked'</script> \u202eevil"
-# More frames, and more exceptions in a chain, than are told whole.
+# More frames, and more exceptions in a chain, than the page shows.
 LONG = """
 def deep(left):
     if left:
@@ -64,13 +64,13 @@ prices()
 
 @pytest.fixture
 def broken(serve_copy):
-    """A session whose views raise a chain; gives the server, the source and its whole text."""
+    """Start a session with a broken file. Return the server, the file and its working text."""
     mode = BY_ID.get("runserver-reload") or BY_ID["run_simple-reload"]
     server, source = serve_copy(mode, **ON)
     whole = source.read_text()
     save(source, CHAIN + whole)
-    until_broken(server, "ValueError")
-    wait_for(lambda: waits(server), "the wait")
+    wait_until_broken(server, "ValueError")
+    wait_for(lambda: is_waiting(server), "the line that it waits for a change")
     return server, source, whole
 
 
@@ -96,20 +96,20 @@ def open_page(browser, server, path="/ok/", **options):
 
 
 def problems_of(page):
-    """What the console holds, but for the page's own status of 500, and the favicon that the site lacks."""
+    """Return the browser's messages without those about the page's status of 500 and the missing favicon."""
     return [text for text in page.problems if "status of 500" not in text and "status of 404" not in text]
 
 
-def until_text(page, text):
+def wait_for_text(page, text):
     wait_for(lambda: text in page.inner_text("body"), lambda: f"{text!r} in {page.inner_text('body')}")
 
 
 @pytest.mark.long
 class TestBrowser:
-    def test_it_tells_what_failed_and_comes_back_by_itself(self, broken, browser):
+    def test_it_shows_the_error_and_reloads_by_itself(self, broken, browser):
         """
-        1. The page names exception, message, place and cause; what looks like markup or steers text stays text.
-        2. A breakage of another kind shows without a click; the mended application too, half a second after it serves.
+        1. The page shows exception, message, place and cause. It escapes markup and control characters.
+        2. It shows the next error without a click, and the repaired application soon after that serves.
         """
         server, source, whole = broken
         page = open_page(browser, server)
@@ -119,7 +119,7 @@ class TestBrowser:
         assert page.title().startswith("ValueError")
         assert "a-local-variable" not in page.inner_text("header")
         save(source, whole + "\nx = (1,\n")
-        until_text(page, "'(' was never closed")
+        wait_for_text(page, "'(' was never closed")
         assert page.inner_text(".caret") == "^"
         served = threading.Event()
 
@@ -130,13 +130,13 @@ class TestBrowser:
 
         save(source, whole)
         threading.Thread(target=poll).start()
-        until_text(page, "ok")
+        wait_for_text(page, "ok")
         assert served.wait(10)
         assert not problems_of(page)
-        end_with_ctrl_c(server)
+        stop_with_ctrl_c(server)
 
-    def test_it_comes_back_from_the_first_start_too(self, serve_copy, browser):
-        """There the whole process begins anew, and its port is free for a moment."""
+    def test_it_reloads_after_the_first_start_too(self, serve_copy, browser):
+        """There the process runs the whole command again, and its port is closed for a moment."""
         mode = BY_ID.get("runserver-reload")
         if mode is None:
             pytest.skip("no Django")
@@ -146,42 +146,42 @@ class TestBrowser:
         whole = settings.read_text()
         save(settings, whole + "\nx = (1,\n")
         server.start()
-        wait_for(lambda: waits(server), lambda: server.stderr)
+        wait_for(lambda: is_waiting(server), lambda: server.stderr)
         page = open_page(browser, server)
-        until_text(page, "'(' was never closed")
+        wait_for_text(page, "'(' was never closed")
         save(settings, "raise ValueError('another one')\n" + whole)
-        until_text(page, "another one")
+        wait_for_text(page, "another one")
         save(settings, whole)
-        until_text(page, "ok")
-        end_with_ctrl_c(server)
+        wait_for_text(page, "ok")
+        stop_with_ctrl_c(server)
 
-    def test_many_tabs_are_answered(self, broken, browser):
-        """Browsers allow six connections to a site, so only the page that is looked at holds one."""
+    def test_many_tabs_get_an_answer(self, broken, browser):
+        """Browsers allow six connections to a site, so only the visible page keeps one open."""
         server, source, whole = broken
         context = browser.new_context()
         for _ in range(8):
             page = context.new_page()
             page.goto(f"http://127.0.0.1:{server.port}/ok/", timeout=10_000)
         save(source, whole)
-        until_text(page, "ok")
+        wait_for_text(page, "ok")
 
     def test_after_a_post_it_offers_a_link(self, broken, browser):
         server, source, whole = broken
         page = open_page(browser, server)
-        # A form of the application's own, as it would have been open before.
+        # A form of the application, which the user opened before the error.
         page.route("**/form", lambda route: route.fulfill(body=form, content_type="text/html"))
         form = "<form method='post' action='/ok/'><button>send</button></form>"
         page.goto(f"http://127.0.0.1:{server.port}/form")
         page.click("button")
-        until_text(page, "Waiting for a change")
+        wait_for_text(page, "Waiting for a change")
         save(source, whole)
-        until_text(page, "It is back.")
+        wait_for_text(page, "It is back.")
         assert page.is_visible("#again")
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("size", [(1200, 900), (390, 844)], ids=["desktop", "phone"])
     def test_it_is_readable(self, broken, browser, scheme, size):
-        """No part is wider than the screen, and axe finds nothing serious."""
+        """No part is wider than the screen, and axe finds no serious problem."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright")
         server, _source, _whole = broken
         viewport = {"width": size[0], "height": size[1]}
@@ -194,16 +194,16 @@ class TestBrowser:
     def test_without_an_exception_it_shows_the_last_lines(self, broken, browser):
         server, source, whole = broken
         save(source, f"import os, sys; print('the last words', file=sys.stderr); os._exit(9)\n{whole}")
-        until_broken(server, "exit status 9")
+        wait_until_broken(server, "exit status 9")
         page = open_page(browser, server)
         assert "the worker ended with exit status 9" in page.inner_text("h1")
         assert "the last words" in page.inner_text(".output")
 
-    @pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups of exceptions")
-    def test_the_parts_of_a_group_are_told(self, broken, browser):
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="no exception groups")
+    def test_the_parts_of_an_exception_group_are_shown(self, broken, browser):
         server, source, whole = broken
         save(source, whole + GROUP)
-        until_broken(server, "ExceptionGroup")
+        wait_until_broken(server, "ExceptionGroup")
         page = open_page(browser, server)
         for text in ("ValueError", "the innermost"):
             page.locator(f"details.card:has-text({text!r}) > summary").first.click()
@@ -233,7 +233,7 @@ class TestAnswers:
         assert (head.status, head.body) == (500, b"")
 
     @pytest.mark.long
-    def test_the_json_is_as_its_schema_says(self, broken):
+    def test_the_json_matches_its_schema(self, broken):
         jsonschema = pytest.importorskip("jsonschema")
         server, source, whole = broken
         schema = importlib.resources.files("devpatch.features.failsafe.page") / "failure.schema.json"
@@ -241,9 +241,12 @@ class TestAnswers:
         texts += [whole + GROUP] if sys.version_info >= (3, 11) else []
         for text in texts:
             if text is not None:
-                said = len(server.stderr)
+                before = len(server.stderr)
                 save(source, text)
-                wait_for(lambda said=said: "Ctrl-C quits" in server.stderr[said:], "the next wait")
+                wait_for(
+                    lambda before=before: "Ctrl-C quits" in server.stderr[before:],
+                    "the next line that it waits for a change",
+                )
             answer = json.loads(server.get("/ok/", headers=("Accept: application/json",)).body)
             jsonschema.validate(answer, json.loads(schema.read_text()))
             if text is None:
@@ -264,7 +267,7 @@ class TestAnswers:
                 assert inner[0]["message"] == "the innermost"
 
     @pytest.mark.long
-    def test_the_policy_allows_its_own_parts_alone(self, broken):
+    def test_the_content_security_policy_allows_only_its_own_parts(self, broken):
         server, _source, _whole = broken
         first, second = (server.get("/ok/", headers=("Accept: text/html",)) for _ in range(2))
         policies = [
@@ -278,9 +281,9 @@ class TestAnswers:
             assert word not in policies[0].partition(":")[2]
 
     @pytest.mark.long
-    def test_a_name_that_others_can_hold_is_told_nothing(self, broken):
+    def test_a_host_name_that_others_can_own_gets_no_error(self, broken):
         server, _source, _whole = broken
-        told = (
+        allowed = (
             "127.0.0.1",
             "[::1]:80",
             "localhost",
@@ -290,7 +293,7 @@ class TestAnswers:
             "b.test:8000",
             "c.internal",
         )
-        untold = (
+        denied = (
             "evil.example",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
@@ -299,13 +302,13 @@ class TestAnswers:
             "a.b",
             "x@y.z",
         )
-        for host in (*told, *untold):
+        for host in (*allowed, *denied):
             with server.connect() as connection:
                 request = f"GET /ok/ HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"
                 connection.sendall(request.encode())
                 response = parse(receive(connection))
             assert response.status == 500
-            assert (b"prices" in response.body) == (host in told), host
+            assert (b"prices" in response.body) == (host in allowed), host
         assert b"prices" in server.get("/ok/?next=http://elsewhere.example/").body
         with server.connect() as connection:
             connection.sendall(b"GET /.devpatch/events HTTP/1.1\r\nHost: evil.example\r\n\r\n")
@@ -314,19 +317,19 @@ class TestAnswers:
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_stays_up_whatever_comes(broken):
+def test_it_survives_hostile_clients(broken):
     """
-    1. 200 half-sent requests stay open, 50 clients ask at once, others send 100 MB, garbage, any method.
-    2. Each of the 50 gets its whole answer; the process stays below 100 MiB; then the session still works.
+    1. 200 incomplete requests stay open. 50 clients ask concurrently. Others send 100 MB or garbage.
+    2. Each of the 50 gets its whole answer. The process stays below 100 MiB. Then the session still works.
     """
     server, source, whole = broken
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    half_sent = []
+    incomplete = []
     for number in range(200):
         connection = server.connect()
         connection.sendall(b"GET /ok/ HTTP/1.1\r\nHost: " if number % 2 else b"")
-        half_sent.append(connection)
+        incomplete.append(connection)
     answers = []
 
     def ask():
@@ -363,9 +366,9 @@ def test_it_stays_up_whatever_comes(broken):
     with open(f"/proc/{server.process.pid}/status") as status:
         peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     assert peak < 100 * 1024, f"{peak} KiB"
-    for connection in half_sent:
+    for connection in incomplete:
         connection.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     save(source, whole)
-    wait_for(lambda: server.get("/ok/").status == 200, "the mended application")
-    end_with_ctrl_c(server)
+    wait_for(lambda: server.get("/ok/").status == 200, "the repaired application")
+    stop_with_ctrl_c(server)

@@ -1,4 +1,4 @@
-"""The next worker's interpreter starts while the one before it ends: no code of the user's can tell."""
+"""The standby, the next worker's interpreter, starts while the old worker ends. User code can't notice it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Project:
         command = [sys.executable, str(folder / "app.py"), str(port)]
         self.server = DevServer(command, folder, folder, port, clean_environment(DEVPATCH_FAILSAFE="1"))
         self.server.start()
-        self.server.until_ready()
+        self.server.wait_until_ready()
 
     def write(self):
         save(self.folder / "app.py", APP.format(imports=self.imports, version=self.version))
@@ -47,8 +47,8 @@ class Project:
         return self.server.get("/ok/").body.decode()
 
     def reload(self):
-        """Save the next version; return what it answers, but for the version."""
-        time.sleep(1.1)  # the reloader's interval
+        """Save the next version, wait until it is served, and return its answer without the version."""
+        time.sleep(1.1)  # the reloader's polling interval
         self.version += 1
         self.write()
         wait_for(lambda: self.body().endswith(f" {self.version}"), lambda: self.server.stderr)
@@ -62,14 +62,14 @@ def project(tmp_path):
     project.server.kill()
 
 
-def test_what_a_worker_needs_in_any_case_is_imported_before_its_turn(project):
+def test_the_standby_imports_what_every_worker_needs(project):
     assert project.body() == "False none 0"
     assert project.reload() == "True none"
     assert project.reload() == "True none"
 
 
 @pytest.mark.long
-def test_a_file_named_like_a_module_of_the_standard_library_is_still_the_users(project):
+def test_a_project_file_that_shadows_a_standard_library_module_is_imported(project):
     (project.folder / "csv.py").write_text("mine = 'mine'\n")
     project.imports = "import csv; value = getattr(csv, 'mine', 'the library')"
     assert project.reload() == "False mine"
@@ -78,7 +78,7 @@ def test_a_file_named_like_a_module_of_the_standard_library_is_still_the_users(p
 
 @pytest.mark.long
 def test_nothing_is_imported_before_gevent(project):
-    # Stands for the package: only that the application imports it matters.
+    # An empty file instead of the package. It only matters that the application imports it.
     (project.folder / "gevent.py").touch()
     project.imports = "import gevent; value = 'patched'"
     project.reload()
@@ -86,8 +86,8 @@ def test_nothing_is_imported_before_gevent(project):
 
 
 @pytest.mark.long
-def test_a_wrapt_of_the_projects_own_is_not_mistaken(project):
-    """From the second reload on, for it is where the worker before found it that counts."""
+def test_a_wrapt_vendored_by_the_project_is_imported(project):
+    """From the second reload on, because the standby learns from the previous worker where wrapt is."""
     import wrapt
 
     vendor = project.folder / "vendor"
@@ -100,30 +100,30 @@ def test_a_wrapt_of_the_projects_own_is_not_mistaken(project):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda name: name.name)
-def test_an_end_in_the_middle_of_a_reload_leaves_nothing(project, name):
-    """The worker drains for a request in flight, the next one waits: both go, without a word."""
+def test_a_signal_during_a_reload_leaves_no_process(project, name):
+    """The old worker drains for a request in flight, and the standby waits. Both end without a message."""
     server = project.server
     time.sleep(1.1)
     with server.connect() as slow:
-        slow.sendall(b"GET /ok/ HTTP/1.1\r\nHost: localhost\r\n")  # The rest never comes.
+        slow.sendall(b"GET /ok/ HTTP/1.1\r\nHost: localhost\r\n")  # The client never sends the rest.
         time.sleep(0.3)
         project.version += 1
         project.write()
         wait_for(lambda: len(children(server)) == 2, lambda: f"two workers; {server.stderr}")
-        said = server.stderr
+        before = len(server.stderr)
         if name == signal.SIGINT:
             server.interrupt()
         else:
             os.kill(server.process.pid, name)
         server.process.wait(10)
         server.assert_nothing_left()
-    assert "Traceback" not in server.stderr[len(said) :]
+    assert "Traceback" not in server.stderr[before:]
 
 
 def children(server):
-    """Return the processes that the server's first one started."""
+    """Return the ids of the processes that the server's first process started."""
     path = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
     if not os.path.exists(path):
-        pytest.skip("no list of a process's children here")
+        pytest.skip("the system does not list a process's children")
     with open(path) as file:
         return file.read().split()

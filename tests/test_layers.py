@@ -1,4 +1,4 @@
-"""Imports go one way. The contract of pyproject.toml holds, and it fails when somebody breaks it."""
+"""Imports go in one direction. The code keeps the contract of pyproject.toml, and a violation is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the package and of its contract."""
+    """A copy of the package and of pyproject.toml, which has the contract."""
     shutil.copytree(ROOT / "devpatch", tmp_path / "devpatch", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -31,7 +31,7 @@ def lint(tree):
     return subprocess.run(command, cwd=tree, capture_output=True, text=True)
 
 
-def test_the_tree_keeps_it(tree):
+def test_the_package_keeps_the_contract(tree):
     result = lint(tree)
     assert result.returncode == 0, result.stdout
 
@@ -48,16 +48,16 @@ def test_the_tree_keeps_it(tree):
         ("patching.py", "from .lifecycle import requests"),
     ],
 )
-def test_an_import_against_the_direction_is_found(tree, file, line):
-    """Also one that stands inside a function."""
+def test_an_import_in_the_wrong_direction_is_found(tree, file, line):
+    """Also an import inside a function."""
     with open(tree / "devpatch" / file, "a") as source:
-        source.write(f"\n\ndef against_the_direction():\n    {line}\n")
+        source.write(f"\n\ndef wrong_direction():\n    {line}\n")
     result = lint(tree)
     assert result.returncode == 1, result.stdout
     assert "BROKEN" in result.stdout
 
 
-def test_a_new_module_needs_its_layer(tree):
+def test_a_new_module_needs_a_layer(tree):
     (tree / "devpatch" / "helpers.py").touch()
     result = lint(tree)
     assert result.returncode == 1, result.stdout

@@ -1,4 +1,4 @@
-"""Real installs into fresh environments: what each way to install leaves there, and how Python starts then."""
+"""Real installations into fresh environments: which files each one creates, and how Python then starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import zipfile
 
 import pytest
-from installing import REPOSITORY, RUN_LIMIT, SERVER_IMPORT, UNTOUCHED, WAITING, State, execute
+from installing import REPOSITORY, RUN_TIMEOUT, SERVER_IMPORT, UNTOUCHED, WAITING, State, execute
 
 pytestmark = pytest.mark.packaging
 
@@ -66,27 +66,27 @@ def test_the_status_command_runs(installed):
     script = shutil.which("devpatch", path=str(installed.scripts))
     assert script, "no console script"
     by_module = installed.run("-m", "devpatch")
-    by_script = execute(script, cwd=installed.folder, limit=RUN_LIMIT)
+    by_script = execute(script, cwd=installed.folder, limit=RUN_TIMEOUT)
     assert (by_module.returncode, by_module.stderr) == (0, "")
     assert (by_script.returncode, by_script.stderr) == (0, "")
     assert by_script.stdout == by_module.stdout != ""
 
 
-def test_uninstalling_leaves_nothing(installed, way, toolbox):
-    """The last of the tests that use ``installed``; they have left compiled files, too."""
-    assert installed.files_named_devpatch()
+def test_uninstalling_removes_every_file(installed, way, toolbox):
+    """This is the last test that uses ``installed``. The others have left compiled files."""
+    assert installed.files_of_devpatch()
     if way.startswith("uv"):
         toolbox.uv(installed, "uninstall", "devpatch")
-        # uv forgets the compiled form of the finder that setuptools wrote; nothing loads it any more.
+        # uv leaves the compiled file of the finder that setuptools wrote. Nothing loads it any more.
         for compiled in installed.site_packages.glob("__pycache__/__editable___devpatch_*"):
             compiled.unlink()
     else:
         toolbox.pip(installed, "uninstall", "--yes", "devpatch")
-    assert installed.files_named_devpatch() == []
+    assert installed.files_of_devpatch() == []
     assert installed.state_after(DEVPATCH_FAILFAST="1") == UNTOUCHED
 
 
-def test_the_wheel_holds_the_package_and_the_start_up_file(toolbox):
+def test_the_wheel_has_the_package_and_the_start_up_file(toolbox):
     sources = toolbox.sources()
     package = {
         path.relative_to(sources).as_posix() for path in (sources / "devpatch").rglob("*") if path.is_file()
@@ -99,14 +99,14 @@ def test_the_wheel_holds_the_package_and_the_start_up_file(toolbox):
 # --- Starting --------------------------------------------------------------------------------------------
 
 
-def test_a_program_without_a_server_does_not_pay_for_wrapt(environment):
-    """1. Neither json nor http.server is a server module. 2. wsgiref.simple_server is one."""
+def test_a_program_without_a_server_does_not_load_wrapt(environment):
+    """json and http.server are not modules of a development server. wsgiref.simple_server is one."""
     assert environment.state_after("import json, http.server", DEVPATCH_FAILFAST="1") == WAITING
     assert environment.state_after(SERVER_IMPORT, DEVPATCH_FAILFAST="1").loaded == ["devpatch", "wrapt"]
 
 
 @pytest.mark.parametrize("value", ["1", "true", " YES ", "On"])
-def test_disable_switches_all_off(environment, value):
+def test_disable_turns_everything_off(environment, value):
     state = environment.state_after(SERVER_IMPORT, DEVPATCH_DISABLE=value, DEVPATCH_FAILFAST="1")
     assert state == State(["devpatch"], True, [])
 
@@ -117,20 +117,20 @@ def test_an_interpreter_that_ignores_the_environment_ignores_devpatch(environmen
     assert (state.started, state.finders, "wrapt" in state.loaded) == (False, [], False)
 
 
-def test_no_site_packages_no_devpatch(environment):
+def test_without_site_packages_devpatch_does_not_start(environment):
     assert environment.state_after(SERVER_IMPORT, "-S", DEVPATCH_FAILFAST="1") == UNTOUCHED
 
 
 @pytest.mark.parametrize("name", ["DEVPATCH_FAILFAST", "DEVPATCH_FAILFAST_EXIT_CODE", "DEVPATCH_FALFAST"])
-def test_a_bad_value_or_name_does_not_concern_other_programs(environment, name):
+def test_a_bad_value_or_name_does_not_affect_other_programs(environment, name):
     result = environment.run("-c", f"{SERVER_IMPORT}; print('fine')", **{name: "ture"})
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "fine", "")
 
 
 @pytest.mark.parametrize("how", ["second site directory", "PYTHONPATH"])
-def test_installed_twice_it_starts_once(environment, tmp_path, how):
-    """A second copy, with its start-up file, in a directory that 1. another start-up calls a site directory
-    or 2. stands first on the path.
+def test_a_second_installation_does_not_start(environment, tmp_path, how):
+    """There is a second copy with a start-up file. Its folder is either another site directory, or the first
+    folder on the path.
     """
     copy, start_up = tmp_path / "copy", tmp_path / "start_up"
     shutil.copytree(environment.site_packages / "devpatch", copy / "devpatch")
@@ -163,7 +163,7 @@ def test_a_subinterpreter_imports_a_server(environment, before):
     if not any(importlib.util.find_spec(name) for name in ("_interpreters", "_xxsubinterpreters")):
         pytest.skip("this Python has no module for subinterpreters")
     program = ("-c", f"{before}\n{SUBINTERPRETER}")
-    if environment.run(*program).returncode != 0:  # 3.12.1, say, dies of an import of ssl there.
+    if environment.run(*program).returncode != 0:  # For example, 3.12.1 crashes there when it imports ssl.
         pytest.skip("this Python's subinterpreters can't import a server without devpatch either")
     result = environment.run(*program, DEVPATCH_FAILFAST="1")
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "fine", "")

@@ -1,4 +1,4 @@
-"""The ledger over the real frameworks: each patch fits, is made once, and can be undone to the last attribute."""
+"""The ledger with the real frameworks: each patch fits, is made once, and can be undone completely."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from harness import python
 
-# In a process of its own: patches are made in the frameworks that it imported.
+# Runs in its own process, because the patches change the frameworks that a process has imported.
 SCRIPT = """
 import importlib, json, sys
 from devpatch import assembly
@@ -57,7 +57,7 @@ def test_every_patch_fits_the_installed_frameworks(found):
     assert "wsgiref.handlers.BaseHandler.run" in found["titles"]
 
 
-def test_every_patch_is_made_and_not_twice(found):
+def test_every_patch_is_made_once(found):
     assert found["applied"]
     assert found["changed"]
     assert found["once"]
@@ -80,14 +80,14 @@ print(late_module.there, ledger.outcomes[patch].value, ledger.reasons[patch])
 """
 
 
-def test_a_patch_that_does_not_fit_fails_no_import(tmp_path):
+def test_an_import_succeeds_although_its_patch_does_not_fit(tmp_path):
     (tmp_path / "late_module.py").write_text("there = 1\n")
     result = python("-c", LATE.format(folder=str(tmp_path)))
     assert result.stdout.startswith("1 failed late_module.gone is not there"), result.stderr
 
 
 def test_the_tables_of_server_modules_agree():
-    """The gate's, which may import nothing, the one for a missing wrapt, and the integrations' own."""
+    """The tables of the gate, the table for a missing wrapt, and the patches of the integrations."""
     from devpatch import APPLICATION_MODULES, COMMAND_LINE_MODULES, SERVER_MODULES, assembly, refusals
     from devpatch.patching import Capability, Register, Surround
 
@@ -95,7 +95,7 @@ def test_the_tables_of_server_modules_agree():
     starts = {(p.target, p.path) for p in patches if p.provides is Capability.START}
     starts -= {("werkzeug.serving", "make_server")}
     assert starts == {(module, path) for module, paths in refusals.ENTRIES.items() for path in paths}
-    # A Register only notes that a framework is there. It opens no gate.
+    # A Register only records that a framework is imported. The gate does not wait for it.
     targets = {p.target for p in patches if not isinstance(p, Register)}
     assert targets == SERVER_MODULES | COMMAND_LINE_MODULES
     applications = assembly.application_patches()

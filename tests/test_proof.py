@@ -1,14 +1,14 @@
-"""A version in which every patch fits, and whose requests take another way: a guard must not claim that it is on."""
+"""All functions can be patched, but the server calls others: a switch must not claim that it is on."""
 
 from __future__ import annotations
 
 import pytest
 from servers import BY_ID
-from test_refusals import ON, altered, refused
+from test_refusals import ON, altered_copy, assert_refused
 
 pytestmark = pytest.mark.long
 
-# The names that are patched stay, and the server calls others.
+# Here the server calls a copy of the function that devpatch patches.
 WSGIREF_HANDLERS = ("    def setup_environ(self):", "    run_unseen = run\n\n    def setup_environ(self):")
 WERKZEUG_SERVING = (
     "    def handle(self) -> None:",
@@ -18,7 +18,7 @@ WERKZEUG_SERVING = (
 
 @pytest.fixture
 def wsgiref(tmp_path):
-    path = altered("wsgiref", "handlers.py", *WSGIREF_HANDLERS, tmp_path)
+    path = altered_copy("wsgiref", "handlers.py", *WSGIREF_HANDLERS, tmp_path)
     server = tmp_path / "wsgiref" / "simple_server.py"
     text = server.read_text()
     assert "handler.run(self.server.get_app())" in text
@@ -28,8 +28,8 @@ def wsgiref(tmp_path):
 
 @pytest.fixture
 def django(tmp_path):
-    path = altered("wsgiref", "handlers.py", *WSGIREF_HANDLERS, tmp_path)
-    altered(
+    path = altered_copy("wsgiref", "handlers.py", *WSGIREF_HANDLERS, tmp_path)
+    altered_copy(
         "django",
         "core/servers/basehttp.py",
         "handler.run(self.server.get_app())",
@@ -41,7 +41,7 @@ def django(tmp_path):
 
 @pytest.fixture
 def werkzeug(tmp_path):
-    path = altered("werkzeug", "serving.py", *WERKZEUG_SERVING, tmp_path)
+    path = altered_copy("werkzeug", "serving.py", *WERKZEUG_SERVING, tmp_path)
     serving = tmp_path / "werkzeug" / "serving.py"
     text = serving.read_text()
     assert "return self.run_wsgi\n" in text
@@ -49,27 +49,27 @@ def werkzeug(tmp_path):
     return path
 
 
-SAYS = ("fail-fast can't guard", "its requests can't be seen", "WSGIRequestHandler")
+REASON = ("fail-fast can't guard", "its requests can't be seen", "WSGIRequestHandler")
 
 
 class TestFailFast:
     @pytest.mark.modes(choose=lambda mode: mode.server == "wsgiref")
     def test_wsgiref(self, serve, mode, wsgiref):
-        refused(serve(mode, wait=False, **ON, PYTHONPATH=wsgiref), *SAYS)
+        assert_refused(serve(mode, wait=False, **ON, PYTHONPATH=wsgiref), *REASON)
 
     @pytest.mark.modes(choose=lambda mode: mode.server in ("runserver", "testserver"))
     def test_django(self, serve, mode, django):
-        refused(serve(mode, wait=False, **ON, PYTHONPATH=django), *SAYS)
+        assert_refused(serve(mode, wait=False, **ON, PYTHONPATH=django), *REASON)
 
     @pytest.mark.modes(
         choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
     )
     def test_werkzeug(self, serve, mode, werkzeug):
-        refused(serve(mode, wait=False, **ON, PYTHONPATH=werkzeug), *SAYS)
+        assert_refused(serve(mode, wait=False, **ON, PYTHONPATH=werkzeug), *REASON)
 
-    def test_a_page_for_errors_that_is_made_in_another_way(self, serve, tmp_path):
-        """The error is seen at the next step, so the server is guarded."""
-        path = altered(
+    def test_a_missing_step_does_not_matter_if_the_next_one_is_seen(self, serve, tmp_path):
+        """Werkzeug makes its error page in an unknown way. devpatch sees the error in the next step."""
+        path = altered_copy(
             "werkzeug",
             "serving.py",
             "execute(InternalServerError())",
@@ -87,8 +87,8 @@ class TestFailFast:
 
 
 class TestOthers:
-    def test_they_have_no_effect_and_say_so(self, serve, wsgiref, tmp_path):
-        """Threads and fail-safe do not need to know of errors."""
+    def test_they_have_no_effect_and_announce_that(self, serve, wsgiref, tmp_path):
+        """threaded still works, because it does not need to see errors."""
         server = serve(
             BY_ID["wsgiref-serve_forever"],
             DEVPATCH_ERROR_LOG=str(tmp_path / "errors.jsonl"),
@@ -96,14 +96,16 @@ class TestOthers:
             PYTHONPATH=wsgiref,
         )
         assert server.get("/view/").status == 500
-        said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
-        assert len(said) == 2, server.stderr
-        assert said[0].startswith("devpatch: error-log has no effect on wsgiref: its requests can't be seen")
-        assert said[1].startswith("devpatch: threaded is on for wsgiref")
+        messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+        assert len(messages) == 2, server.stderr
+        assert messages[0].startswith(
+            "devpatch: error-log has no effect on wsgiref: its requests can't be seen"
+        )
+        assert messages[1].startswith("devpatch: threaded is on for wsgiref")
 
 
-def test_it_is_silent(serve):
-    """A server that can be guarded prints what it printed before, and its log has no request more."""
+def test_the_proof_is_silent(serve):
+    """The proof adds no output and no request to the server's log."""
     server = serve(BY_ID["wsgiref-serve_forever"], **ON)
     assert "/failing" not in server.stderr + server.stdout
     assert "/healthy" not in server.stderr + server.stdout

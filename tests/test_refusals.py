@@ -1,4 +1,4 @@
-"""A dev server that can't be guarded, or a bad value: exit status 2 and one line that says what and why."""
+"""A server for which fail-fast can't work, or a bad value: exit status 2, and one line with the reason."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from servers import BY_ID
 ON = {"DEVPATCH_FAILFAST": "1"}
 
 
-def refused(server, *words, lines=1):
+def assert_refused(server, *words, lines=1):
     assert server.exit_status() == 2, server.stderr
     server.assert_nothing_left()
-    said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
-    assert len(said) == lines, server.stderr
+    messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+    assert len(messages) == lines, server.stderr
     for word in words:
-        assert word in said[0]
+        assert word in messages[0]
     assert "Traceback" not in server.stderr
 
 
-def altered(package: str, file: str, old: str, new: str, folder: Path) -> str:
-    """A copy of an installed package in which a name is another, as in a version that nobody knows yet."""
+def altered_copy(package: str, file: str, old: str, new: str, folder: Path) -> str:
+    """Copy an installed package and change a name in it, as an unknown version might. Return the folder."""
     source = Path(importlib.util.find_spec(package).origin).parent
     shutil.copytree(source, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     module = folder / package / file
@@ -34,23 +34,23 @@ def altered(package: str, file: str, old: str, new: str, folder: Path) -> str:
 
 
 class TestBadValues:
-    def test_a_server_refuses(self, serve, mode):
+    def test_a_server_does_not_start(self, serve, mode):
         server = serve(mode, wait=False, DEVPATCH_FAILFAST="ture")
-        refused(server, "DEVPATCH_FAILFAST='ture'", "1, true, yes, on")
+        assert_refused(server, "DEVPATCH_FAILFAST='ture'", "1, true, yes, on")
 
     @pytest.mark.parametrize("value", ["0", "3", "256", "-1", "1.5", "one", "9" * 6000])
     def test_exit_codes(self, serve, value):
         server = serve(BY_ID["wsgiref-serve_forever"], wait=False, **ON, DEVPATCH_FAILFAST_EXIT_CODE=value)
-        refused(server, "DEVPATCH_FAILFAST_EXIT_CODE=", "1 to 255")
+        assert_refused(server, "DEVPATCH_FAILFAST_EXIT_CODE=", "1 to 255")
 
-    def test_each_bad_value_gets_its_line(self, serve):
+    def test_each_bad_value_is_reported_in_a_line(self, serve):
         server = serve(
             BY_ID["wsgiref-serve_forever"],
             wait=False,
             DEVPATCH_FAILFAST="ture\nline",
             DEVPATCH_FAILFAST_EXIT_CODE="x",
         )
-        refused(server, r"'ture\nline'", lines=2)
+        assert_refused(server, r"'ture\nline'", lines=2)
 
 
 @pytest.mark.long
@@ -58,8 +58,8 @@ class TestUnknownNames:
     @pytest.mark.modes(choose=lambda mode: mode.mode in ("serve_forever", "reload", "debug"))
     def test_one_line_with_the_nearest_name(self, serve, mode):
         server = serve(mode, DEVPATCH_FALFAST="1")
-        said = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
-        assert said == [
+        messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+        assert messages == [
             "devpatch: DEVPATCH_FALFAST is not a switch of devpatch; did you mean DEVPATCH_FAILFAST?"
         ]
         assert server.get("/view/").status == 500
@@ -71,36 +71,38 @@ class TestUnknownVersions:
         choose=lambda mode: mode.server in ("run_simple", "app.run", "flask run", "runserver_plus")
     )
     def test_werkzeug(self, serve, mode, tmp_path):
-        path = altered("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
+        path = altered_copy("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(
+        assert_refused(
             server, "fail-fast can't guard", "werkzeug.serving.WSGIRequestHandler.run_wsgi", "is not there"
         )
 
     @pytest.mark.modes(choose=lambda mode: mode.server in ("run_simple", "runserver_plus"))
     def test_a_function_that_takes_other_arguments(self, serve, mode, tmp_path):
-        path = altered("werkzeug", "serving.py", "def run_wsgi(self)", "def run_wsgi(self, scope)", tmp_path)
+        path = altered_copy(
+            "werkzeug", "serving.py", "def run_wsgi(self)", "def run_wsgi(self, scope)", tmp_path
+        )
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(server, "run_wsgi", "takes other arguments")
+        assert_refused(server, "run_wsgi", "takes other arguments")
 
     @pytest.mark.modes(choose=lambda mode: mode.server in ("runserver", "testserver", "wsgiref"))
     def test_wsgiref(self, serve, mode, tmp_path):
-        path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
+        path = altered_copy("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(server, "fail-fast can't guard", "wsgiref.handlers.BaseHandler.handle_error")
+        assert_refused(server, "fail-fast can't guard", "wsgiref.handlers.BaseHandler.handle_error")
 
     @pytest.mark.modes(choose=lambda mode: mode.id in ("run_simple-reload", "app.run-debug"))
-    def test_the_reloader_which_werkzeug_imports_last(self, serve, mode, tmp_path):
-        path = altered("werkzeug", "_reloader.py", "import time\n", "import time as clock\n", tmp_path)
+    def test_werkzeugs_reloader_which_is_imported_last(self, serve, mode, tmp_path):
+        path = altered_copy("werkzeug", "_reloader.py", "import time\n", "import time as clock\n", tmp_path)
         reloader = tmp_path / "werkzeug" / "_reloader.py"
         reloader.write_text(reloader.read_text().replace("time.sleep", "clock.sleep"))
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(server, "fail-fast can't guard", "werkzeug._reloader.time is not there")
+        assert_refused(server, "fail-fast can't guard", "werkzeug._reloader.time is not there")
 
     @pytest.mark.modes(choose=lambda mode: mode.id in ("run_simple-", "flask-run-"))
     def test_the_function_that_starts_a_server(self, serve, mode, tmp_path):
-        """Nobody would hear of the start, so the function itself refuses."""
-        path = altered(
+        """devpatch can't observe the start, so the function itself is replaced by one that refuses."""
+        path = altered_copy(
             "werkzeug",
             "serving.py",
             "    application: WSGIApplication,\n",
@@ -113,10 +115,12 @@ class TestUnknownVersions:
         )
         serving.write_text(text)
         server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        refused(server, "fail-fast can't guard", "werkzeug.serving.run_simple", "takes other arguments")
+        assert_refused(
+            server, "fail-fast can't guard", "werkzeug.serving.run_simple", "takes other arguments"
+        )
 
-    def test_without_a_switch_it_runs_as_ever(self, serve, tmp_path):
-        path = altered("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
+    def test_without_a_switch_it_runs_as_before(self, serve, tmp_path):
+        path = altered_copy("wsgiref", "handlers.py", "handle_error", "handle_the_error", tmp_path)
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FAILFAST="0", PYTHONPATH=path)
         assert server.get("/view/").status == 500
         assert server.get("/ok/").status == 200
@@ -131,25 +135,25 @@ class TestOtherRunservers:
             pytest.skip("Django is not installed")
         return BY_ID[request.param]
 
-    def test_daphnes_is_refused(self, serve, runserver):
+    def test_daphnes_runserver_is_refused(self, serve, runserver):
         pytest.importorskip("daphne")
         server = serve(runserver, wait=False, **ON, SITE_APPS="daphne")
-        refused(server, "daphne.management.commands.runserver.Command", "daphne.server")
+        assert_refused(server, "daphne.management.commands.runserver.Command", "daphne.server")
 
-    def test_daphnes_serves_without_the_switch(self, serve, runserver):
+    def test_daphnes_runserver_serves_without_the_switch(self, serve, runserver):
         pytest.importorskip("daphne")
         server = serve(runserver, DEVPATCH_FAILFAST="0", SITE_APPS="daphne")
         assert server.get("/view/").status == 500
         assert server.get("/ok/").status == 200
 
-    def test_daphnes_way_back_to_wsgi_is_guarded(self, serve, runserver):
+    def test_daphnes_runserver_with_noasgi_is_guarded(self, serve, runserver):
         pytest.importorskip("daphne")
         wsgi = type(runserver)("runserver", "", "django", (*runserver.arguments, "--noasgi"))
         server = serve(wsgi, **ON, SITE_APPS="daphne")
         server.get("/view/")
         assert server.exit_status() == 1
 
-    def test_one_that_comes_back_to_djangos_is_guarded(self, serve, runserver):
+    def test_one_that_calls_djangos_method_is_guarded(self, serve, runserver):
         server = serve(runserver, **ON, SITE_APPS="own_runserver")
         server.get("/view/")
         assert server.exit_status() == 1
@@ -157,7 +161,7 @@ class TestOtherRunservers:
 
     def test_one_that_serves_by_itself_is_refused(self, serve, runserver):
         server = serve(runserver, wait=False, **ON, SITE_APPS="other_runserver")
-        refused(server, "other_runserver.management.commands.runserver.Command.inner_run", "replaces")
+        assert_refused(server, "other_runserver.management.commands.runserver.Command.inner_run", "replaces")
 
 
 def test_a_server_that_forks_is_refused(serve):
@@ -166,4 +170,4 @@ def test_a_server_that_forks_is_refused(serve):
     forking = type(next(iter(BY_ID.values())))(
         "run_simple", "forking", "bare", ("bare_site.py", "{port}", "werkzeug", "forking")
     )
-    refused(serve(forking, wait=False, **ON), "forks")
+    assert_refused(serve(forking, wait=False, **ON), "forks")

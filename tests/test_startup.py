@@ -1,4 +1,4 @@
-"""The start of Python with every combination of switches: what may be loaded, and that failures are still seen."""
+"""The start of Python with every combination of switches: which modules it loads, and how programs end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SWITCHES = {
 COMBINATIONS = [
     combination for size in range(len(SWITCHES) + 1) for combination in itertools.combinations(SWITCHES, size)
 ]
-# What a combination may load that a bare interpreter does not have: the gate, and nothing else.
+# The modules that a combination may load in addition to those of a bare interpreter: only the gate.
 NOTHING, THE_GATE = frozenset(), frozenset({"devpatch"})
 MAY_LOAD = {combination: THE_GATE if combination else NOTHING for combination in COMBINATIONS}
 
-# Nothing is imported to find that out.
+# This imports nothing itself.
 LIST_MODULES = "import sys; print(*sorted(sys.modules))"
 
 
@@ -44,15 +44,15 @@ def test_no_combination_loads_more_than_it_may(environment):
 
 
 @pytest.mark.parametrize("command", ["runserver", "migrate"])
-def test_the_words_of_a_command_change_nothing(environment, command):
-    """`runserver` as an argument has the command line awaited, which costs nothing either."""
+def test_the_arguments_of_a_command_load_nothing(environment, command):
+    """With `runserver` as an argument the gate also waits for modules of the command line."""
     bare = modules(environment)
     result = environment.run("-c", LIST_MODULES, command, DEVPATCH_FAILSAFE="1")
     assert frozenset(result.stdout.split()) - bare == THE_GATE
 
 
-def test_a_program_that_fails_ends_as_always(environment):
-    """With fail-safe the gate watches for a first start that fails; for other programs nothing changes."""
+def test_a_program_that_fails_ends_as_without_devpatch(environment):
+    """With fail-safe the gate watches for a failed first start. Nothing changes for other programs."""
     for program in (
         "1/0",
         "import sys; sys.exit(3)",

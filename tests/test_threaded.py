@@ -1,4 +1,4 @@
-"""DEVPATCH_THREADED, over every server in each of its modes."""
+"""DEVPATCH_THREADED, for every server in every mode."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import HALF, HALF_SENT, edit, read_response, receive, receive_until, wait_for
+from harness import FULL_LENGTH, HALF_BODY, edit, read_response, receive, receive_until, wait_for
 from servers import BY_ID, ONE_PER_SERVER
 
-at_once = pytest.mark.modes(choose=lambda mode: not mode.stays_single)
-# What the pool does with clients is the same in each mode of a server.
-clients_of_each_server = pytest.mark.modes(
-    choose=lambda mode: not mode.stays_single, core=lambda mode: mode.id in ONE_PER_SERVER
+concurrent_modes = pytest.mark.modes(choose=lambda mode: not mode.always_one_at_a_time)
+# The thread pool handles clients in the same way in each mode of a server.
+one_mode_per_server = pytest.mark.modes(
+    choose=lambda mode: not mode.always_one_at_a_time, core=lambda mode: mode.id in ONE_PER_SERVER
 )
-drains = pytest.mark.modes(
-    choose=lambda mode: mode.reads_on and not mode.stays_single, core=lambda mode: mode.id in ONE_PER_SERVER
+draining_modes = pytest.mark.modes(
+    choose=lambda mode: mode.drains_connections and not mode.always_one_at_a_time,
+    core=lambda mode: mode.id in ONE_PER_SERVER,
 )
-django_threads = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
+runserver_modes = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
 
 
-def measure(server, clients, company, seconds):
-    """Ask for /gauge/ at once; return the most requests that were seen together, threads, and the main thread's."""
-    path = f"/gauge/?company={company}&seconds={seconds}"
+def measure(server, clients, expected, seconds):
+    """Send ``clients`` concurrent requests. Each waits until ``expected`` of them run, at most ``seconds``.
+
+    Return the maximum of concurrent requests, the threads, and whether they were the main thread.
+    """
+    path = f"/gauge/?expected={expected}&seconds={seconds}"
     with ThreadPoolExecutor(clients) as executor:
         answers = list(executor.map(lambda _: server.get(path), range(clients)))
     assert [answer.status for answer in answers] == [200] * clients
@@ -40,43 +44,43 @@ def measure(server, clients, company, seconds):
     )
 
 
-def says_when_it_wins(server, mode, over):
+def assert_override_is_announced(server, mode, overridden):
     own = "concurrently" if "threaded" in mode.marks else "one at a time"
-    # A program's own server is not asked beforehand what it would do.
-    wins = mode.server != "wsgiref" and own == over
-    assert server.stderr.count("overrides") == wins
-    assert server.stderr.count(f"overrides the command, which would handle them {own}") == wins
+    # It is not known in advance what a program's own wsgiref server would do.
+    is_announced = mode.server != "wsgiref" and own == overridden
+    assert server.stderr.count("overrides") == is_announced
+    assert server.stderr.count(f"overrides the command, which would handle them {own}") == is_announced
 
 
 class TestValues:
-    @at_once
+    @concurrent_modes
     def test_unbounded(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
-        most, threads, main = measure(server, 8, company=8, seconds=20)
+        most, threads, main = measure(server, 8, expected=8, seconds=20)
         assert (most, len(threads), main) == (8, 8, {b"False"})
         assert server.stderr.count("devpatch: threaded is on for") == 1
-        says_when_it_wins(server, mode, "one at a time")
+        assert_override_is_announced(server, mode, "one at a time")
 
-    @at_once
+    @concurrent_modes
     def test_bounded(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
-        most, threads, main = measure(server, 8, company=2, seconds=0.2)
+        most, threads, main = measure(server, 8, expected=2, seconds=0.2)
         assert (most, main) == (2, {b"False"})
         assert len(threads) == 2
 
-    def test_one_by_one(self, serve, mode):
+    def test_one_at_a_time(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="0")
-        most, threads, _main = measure(server, 6, company=2, seconds=0.1)
+        most, threads, _main = measure(server, 6, expected=2, seconds=0.1)
         assert (most, len(threads)) == (1, 1)
-        if not mode.stays_single:
-            says_when_it_wins(server, mode, "concurrently")
+        if not mode.always_one_at_a_time:
+            assert_override_is_announced(server, mode, "concurrently")
 
-    def test_a_thread_takes_the_next_request(self, serve):
+    def test_an_idle_thread_is_reused(self, serve):
         server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_THREADED="1")
         threads = set()
         for _ in range(5):
-            threads |= measure(server, 1, company=1, seconds=0.01)[1]
-            time.sleep(0.3)  # Its thread is done a moment after the client has its response.
+            threads |= measure(server, 1, expected=1, seconds=0.01)[1]
+            time.sleep(0.3)  # The thread becomes idle soon after the client has the response.
         assert len(threads) == 1
 
     @pytest.mark.parametrize("value", ["-1", "1.5", "many", "99999999", "1025", "²"])
@@ -86,19 +90,19 @@ class TestValues:
         assert server.stderr.count("\n") == 1
         assert "DEVPATCH_THREADED" in server.stderr and "from 2 to 1024" in server.stderr
 
-    def test_testserver_stays_single_and_says_so(self, serve):
+    def test_testserver_stays_at_one_at_a_time_and_announces_that(self, serve):
         if "testserver-" not in BY_ID:
             pytest.skip("Django is not installed")
         server = serve(BY_ID["testserver-"], DEVPATCH_THREADED="1")
-        assert measure(server, 6, company=2, seconds=0.1)[0] == 1
+        assert measure(server, 6, expected=2, seconds=0.1)[0] == 1
         assert server.stderr.count("threaded has no effect on testserver: its database takes one") == 1
 
-    def test_handle_request_stays_single_and_says_so(self, serve):
+    def test_handle_request_stays_at_one_at_a_time_and_announces_that(self, serve):
         server = serve(BY_ID["wsgiref-handle_request"], DEVPATCH_THREADED="1")
-        assert measure(server, 6, company=2, seconds=0.1)[0] == 1
+        assert measure(server, 6, expected=2, seconds=0.1)[0] == 1
         assert server.stderr.count("threaded has no effect on wsgiref: handle_request() returns") == 1
 
-    def test_a_request_is_finished_when_the_program_lets_its_server_end(self, serve):
+    def test_a_running_request_is_finished_when_the_program_stops_its_server(self, serve):
         mode = BY_ID["wsgiref-serve_forever"]
         ending = replace(mode, arguments=(*mode.arguments, "ending"))
         server = serve(ending, DEVPATCH_THREADED="1")
@@ -108,17 +112,17 @@ class TestValues:
 
 
 class TestOwnHandlers:
-    """What programs do with their connections, beside the frameworks' own ways."""
+    """Programs whose request handlers use the connection in their own way."""
 
     @pytest.mark.parametrize("way", ["wraps-connection", "writes-itself"])
-    def test_it_works_as_it_did(self, serve, way):
+    def test_it_still_works(self, serve, way):
         mode = BY_ID["wsgiref-serve_forever"]
         own = replace(mode, arguments=(*mode.arguments, way))
         server = serve(own, DEVPATCH_THREADED="1")
         assert server.get("/ok/").body == b"ok"
         assert "Traceback" not in server.stderr
 
-    def test_a_time_limit(self, serve):
+    def test_a_timeout(self, serve):
         mode = BY_ID["wsgiref-serve_forever"]
         own = replace(mode, arguments=(*mode.arguments, "time-limit"))
         server = serve(own, DEVPATCH_THREADED="1")
@@ -126,8 +130,8 @@ class TestOwnHandlers:
             assert receive(connection) == b""
 
 
-class TestKeptConnections:
-    @django_threads
+class TestIdleConnections:
+    @runserver_modes
     def test_idle_clients_occupy_no_worker(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         kept = [server.send("/ok/") for _ in range(6)]
@@ -138,42 +142,42 @@ class TestKeptConnections:
             assert read_response(server.send("/ok/", connection=connection)).status == 200
             connection.close()
 
-    @django_threads
+    @runserver_modes
     def test_pipelined_requests_are_answered_in_order(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         paths = ["/ok/", "/404/", "/large/", "/ok/", "/status-500/"]
         answers = lambda data: re.findall(rb"HTTP/1.1 (\d+)", data)  # noqa: E731
         with server.connect() as connection:
-            # In one piece, after which the client says nothing: the server's buffer alone knows of the others.
+            # One write, and then the client is silent: only the server's buffer has the later requests.
             connection.sendall(b"".join(f"GET {p} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths))
             text = receive_until(connection, lambda data: len(answers(data)) == len(paths))
         assert answers(text) == [b"200", b"404", b"200", b"200", b"500"]
 
     @pytest.mark.long
-    @django_threads
-    def test_a_pipeline_lets_others_have_their_turn(self, serve, mode):
+    @runserver_modes
+    def test_a_pipeline_does_not_starve_other_clients(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         pipelines = [server.connect() for _ in range(2)]
         for connection in pipelines:
             connection.sendall(b"GET /slow/?seconds=0.2 HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
         started = time.monotonic()
         assert server.get("/ok/").status == 200
-        assert time.monotonic() - started < 10  # 20 s for the two of them
-        # The one that gave way goes on, with requests that only the buffer knows of.
+        assert time.monotonic() - started < 10  # the pipelines take 20 s
+        # A pipeline that gave up its thread continues with the requests in the buffer.
         for connection in pipelines:
             receive_until(connection, lambda data: data.count(b"HTTP/1.1 200") >= 5)
             connection.close()
 
     @pytest.mark.long
-    @django_threads
-    def test_a_parked_connection_is_let_go(self, serve, mode):
+    @runserver_modes
+    def test_an_idle_connection_may_be_closed_by_the_client(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         for _ in range(3):
             kept = [server.send("/ok/") for _ in range(20)]
             for connection in kept:
                 assert read_response(connection).status == 200
             for number, connection in enumerate(kept):
-                if number % 2:  # Closed by a reset.
+                if number % 2:  # Close it with a reset.
                     linger = struct.pack("ii", 1, 0)
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 connection.close()
@@ -181,8 +185,8 @@ class TestKeptConnections:
         assert "Traceback" not in server.stderr
 
     @pytest.mark.long
-    @clients_of_each_server
-    def test_clients_that_say_nothing_occupy_no_worker(self, serve, mode):
+    @one_mode_per_server
+    def test_silent_clients_occupy_no_worker(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         silent = [server.connect() for _ in range(6)]
         assert server.get("/ok/").status == 200
@@ -192,8 +196,8 @@ class TestKeptConnections:
 
 @pytest.mark.long
 class TestSlowClients:
-    @clients_of_each_server
-    def test_half_sent_requests(self, serve, mode):
+    @one_mode_per_server
+    def test_incomplete_requests(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         clients = [server.connect() for _ in range(100)]
         for client in clients:
@@ -203,23 +207,23 @@ class TestSlowClients:
             client.close()
         assert server.get("/ok/").status == 200
 
-    @drains
+    @draining_modes
     def test_unread_uploads_occupy_no_worker(self, serve, mode):
-        """The server waits for what is announced, or comes, and is not read by the application."""
+        """The server drains the part of a request's body that the application does not read."""
         server = serve(mode, DEVPATCH_THREADED="2")
-        stuck = [server.send("/ok/", body=HALF, headers=[HALF_SENT]) for _ in range(4)]
-        # Each is answered and stays open, so that the server waits for the other half.
+        stuck = [server.send("/ok/", body=HALF_BODY, headers=[FULL_LENGTH]) for _ in range(4)]
+        # Each connection gets its response and stays open, so the server waits for the rest of the body.
         for connection in stuck:
             receive_until(connection, lambda data: b"\r\nok" in data)
         assert server.get("/ok/").status == 200
         for connection in stuck:
             connection.close()
-        assert measure(server, 6, company=2, seconds=0.1)[0] <= 2
+        assert measure(server, 6, expected=2, seconds=0.1)[0] <= 2
 
 
 class TestEnding:
     @pytest.mark.parametrize("value", ["1", *(pytest.param(v, marks=pytest.mark.variation) for v in "20")])
-    @at_once
+    @concurrent_modes
     def test_failfast(self, serve, mode, value):
         server = serve(mode, DEVPATCH_THREADED=value, DEVPATCH_FAILFAST="1")
         stuck = [server.send("/slow/") for _ in range(1 if value != "0" else 0)]
@@ -242,7 +246,7 @@ class TestEnding:
         for connection in stuck:
             connection.close()
 
-    @at_once
+    @concurrent_modes
     def test_ctrl_c(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="2")
         stuck = [server.send("/slow/") for _ in range(3)]
@@ -251,7 +255,7 @@ class TestEnding:
         server.interrupt()
         server.exit_status()
         server.assert_nothing_left()
-        assert time.monotonic() - started < 20  # a busy worker would hold it for 30 s
+        assert time.monotonic() - started < 20  # /slow/ takes 30 s
         for connection in stuck:
             connection.close()
 
@@ -266,10 +270,10 @@ class TestResources:
         server = serve(BY_ID["runserver-noreload"], DEVPATCH_THREADED="1", SITE_DATABASE=str(database))
         process = Path("/proc") / str(server.process.pid)
         with ThreadPoolExecutor(5) as executor:
-            path = "/query/?company=5&seconds=20"
+            path = "/query/?expected=5&seconds=20"
             assert all(answer.status == 200 for answer in executor.map(server.get, [path] * 5))
-        assert connections_to(database, process) == 5  # CONN_MAX_AGE: they stay.
-        wait_for(lambda: connections_to(database, process) == 0, "the end of the connections")
+        assert connections_to(database, process) == 5  # CONN_MAX_AGE keeps them open.
+        wait_for(lambda: connections_to(database, process) == 0, "no open database connection")
         wait_for(lambda: len(list((process / "task").iterdir())) <= 3, "the end of the threads")
         assert server.get("/ok/").status == 200
         assert "Traceback" not in server.stderr and "ResourceWarning" not in server.stderr
@@ -280,7 +284,7 @@ class TestResources:
         choose=lambda mode: mode.id in ("wsgiref-serve_forever", "runserver-noreload", "flask-run-"),
         core=lambda mode: mode.id != "flask-run-",
     )
-    def test_500_half_sent_requests_leave_nothing_behind(self, serve, mode):
+    def test_500_incomplete_requests_leak_nothing(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         process = Path("/proc") / str(server.process.pid)
         before = resident(process)
@@ -291,7 +295,7 @@ class TestResources:
         for client in clients:
             client.close()
         wait_for(lambda: len(list((process / "task").iterdir())) <= 4, "the end of the threads")
-        wait_for(lambda: resident(process) < before + 20, "the memory")
+        wait_for(lambda: resident(process) < before + 20, "the release of the memory")
         assert len(list((process / "fd").iterdir())) < 30
         assert server.get("/ok/").status == 200
 
@@ -307,5 +311,5 @@ def connections_to(database, process):
 
 
 def resident(process):
-    """MiB."""
+    """Return the resident memory of a process in MiB."""
     return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

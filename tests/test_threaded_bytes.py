@@ -1,12 +1,12 @@
-"""What the clients of DEVPATCH_THREADED get, and when: the stock servers' bytes, and never too late."""
+"""Clients of DEVPATCH_THREADED receive the same bytes as from the stock server, and in time."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from harness import HALF, HALF_SENT, read_response, receive, receive_until, wait_for
-from test_threaded import at_once, clients_of_each_server, django_threads, drains
+from harness import FULL_LENGTH, HALF_BODY, read_response, receive, receive_until, wait_for
+from test_threaded import concurrent_modes, draining_modes, one_mode_per_server, runserver_modes
 
 REQUESTS = {
     "get": b"GET /ok/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -18,26 +18,26 @@ REQUESTS = {
     "malformed": b"nonsense\r\n\r\n",
     "error": b"GET /nowhere/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 }
-_DIFFERS = re.compile(rb"(?i)\r\nDate: [^\r]+")
+_DATE = re.compile(rb"(?i)\r\nDate: [^\r]+")
 
 
 def ask(server, request):
     with server.connect() as connection:
         connection.sendall(request)
         data = receive(connection)
-    return _DIFFERS.sub(b"", data).replace(str(server.port).encode(), b"PORT")
+    return _DATE.sub(b"", data).replace(str(server.port).encode(), b"PORT")
 
 
 def log(server):
-    """The lines about requests, without their dates; those that asked whether it is up come first and vary."""
+    """Return the log of the last requests without dates. The number of polls at the start varies."""
     lines = [line for line in server.stderr.splitlines() if "HTTP/1." in line]
     last = max((n for n, line in enumerate(lines) if '"GET /nowhere/' in line), default=0)
     return [re.sub(r"\[[^]]*\d{4}[^]]*\]", "[date]", line) for line in lines[max(0, last - 3) :]]
 
 
 class TestBytes:
-    @at_once
-    def test_they_are_the_stock_servers_and_so_is_the_log(self, serve, mode):
+    @concurrent_modes
+    def test_bytes_and_log_equal_the_stock_servers(self, serve, mode):
         stock = serve(mode)
         server = serve(mode, DEVPATCH_THREADED="1" if "threaded" in mode.marks else "0")
         for name, request in REQUESTS.items():
@@ -49,19 +49,19 @@ class TestBytes:
         assert log(server) == log(stock)
 
     @pytest.mark.long
-    @clients_of_each_server
-    def test_a_part_of_a_stream_leaves_at_once(self, serve, mode):
+    @one_mode_per_server
+    def test_each_part_of_a_stream_is_sent_immediately(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         with server.send("/parts/", headers=["Connection: close"]) as connection:
             data = b""
             while b"second " not in data:
                 data += connection.recv(65536)
-            server.get("/gauge/?company=2&seconds=20")
+            server.get("/gauge/?expected=2&seconds=20")
             assert b"third" in receive(connection)
 
     @pytest.mark.long
-    @clients_of_each_server
-    def test_continue_is_sent_before_the_body_is_awaited(self, serve, mode):
+    @one_mode_per_server
+    def test_continue_is_sent_before_the_server_waits_for_the_body(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         with server.connect() as connection:
             connection.sendall(
@@ -75,9 +75,9 @@ class TestBytes:
             assert b" 200 OK" in receive(connection)
 
     @pytest.mark.long
-    @django_threads
-    def test_so_it_is_on_a_kept_connection(self, serve, mode):
-        """The response before it has to be over, also for what keeps a response's parts together."""
+    @runserver_modes
+    def test_continue_is_sent_on_a_keep_alive_connection_too(self, serve, mode):
+        """The previous response must be complete, also for the buffer that joins the parts of a response."""
         server = serve(mode, DEVPATCH_THREADED="1")
         with server.send("/ok/") as connection:
             assert read_response(connection).status == 200
@@ -88,23 +88,23 @@ class TestBytes:
             assert read_response(connection).body == b"5"
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @drains
-    def test_the_end_leaves_before_the_rest_of_the_request_is_awaited(self, serve, mode, method):
+    @draining_modes
+    def test_the_whole_response_is_sent_before_the_server_drains_the_request(self, serve, mode, method):
         server = serve(mode, DEVPATCH_THREADED="1")
         ends = (b"\r\n\r\n",) if method == "HEAD" else (b"\r\n\r\nok", b"\r\nok\r\n0\r\n\r\n")
-        with server.send("/ok/", method, body=HALF, headers=[HALF_SENT]) as connection:
+        with server.send("/ok/", method, body=HALF_BODY, headers=[FULL_LENGTH]) as connection:
             receive_until(connection, lambda data: any(end in data for end in ends))
 
     @pytest.mark.long
-    @clients_of_each_server
-    def test_failfast_lets_a_head_be_answered(self, serve, mode):
+    @one_mode_per_server
+    def test_fail_fast_answers_a_head_request_first(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1", DEVPATCH_FAILFAST="1")
         assert server.get("/view/", method="HEAD").status == 500
         assert server.exit_status() == 1
 
     @pytest.mark.long
-    @clients_of_each_server
-    def test_a_part_leaves_before_the_application_reads_on(self, serve, mode):
+    @one_mode_per_server
+    def test_a_part_is_sent_before_the_application_reads_more(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="1")
         headers = ["Content-Length: 6", "Connection: close"]
         with server.send("/talk/", "POST", headers=headers) as connection:

@@ -1,4 +1,4 @@
-"""Whatever is no development server stays as it was, with fail-fast on."""
+"""With fail-fast on, programs that are not development servers work as before."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class TestDjangoPrograms:
     @pytest.mark.parametrize("switch", ["DEVPATCH_FAILFAST", "DEVPATCH_THREADED"])
     def test_the_test_client_and_the_live_server(self, tmp_path, switch):
         """
-        1. A test case asks the test client and a live server for a page that fails, one of them bare.
-        2. With the switch on and off: the same responses, no report, and all the tests run; the live
-           server, which shares its database connections with the test, keeps its own threads.
+        1. Tests request failing pages with the test client and from a live server.
+        2. With the switch on and off the responses are the same, nothing is reported and all tests run.
+           The live server shares its database connections with the test, so it keeps its own threads.
         """
         off, on = (manage("test", "live_tests", **{switch: value}) for value in ("0", "1"))
         for result in (off, on):
@@ -122,8 +122,8 @@ print("the program went on")
 """
 
     @pytest.mark.parametrize("module", ["wsgiref.simple_server", "werkzeug.serving"])
-    def test_a_server_in_a_thread_is_the_programs_own(self, module):
-        """Metrics exporters and test suites serve so."""
+    def test_a_server_in_a_thread_is_left_alone(self, module):
+        """Metrics exporters and test suites do this."""
         pytest.importorskip(module.partition(".")[0])
         result = python("-c", self.SCRIPT.format(module=module), **ON)
         assert result.returncode == 0, result.stderr
@@ -141,7 +141,7 @@ def test_disabled(serve):
 
 
 class TestStatus:
-    def test_for_people(self):
+    def test_as_text(self):
         result = python("-m", "devpatch", **ON)
         assert result.returncode == 0, result.stderr
         for part in (
@@ -154,7 +154,7 @@ class TestStatus:
         ):
             assert part in result.stdout
 
-    def test_for_programs(self):
+    def test_as_json(self):
         found = json.loads(python("-m", "devpatch", "--json", **ON).stdout)
         assert found["start_up_file"]["ran"] is True
         assert len(found["start_up_file"]["paths"]) == 1
@@ -175,15 +175,15 @@ class TestStatus:
         assert "DEVPATCH_FAILFAST='ture' is not valid" in result.stdout
         assert "did you mean DEVPATCH_FAILFAST?" in result.stdout
 
-    def test_not_run(self):
+    def test_why_the_start_up_file_did_not_run(self):
         assert "it did not run: no DEVPATCH_ variable is set" in python("-m", "devpatch").stdout
         assert "-E or -I" in python("-E", "-m", "devpatch", **ON).stdout
 
     def test_why_a_server_is_not_available(self, tmp_path):
         pytest.importorskip("werkzeug")
-        from test_refusals import altered
+        from test_refusals import altered_copy
 
-        path = altered("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
+        path = altered_copy("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
         result = python("-m", "devpatch", PYTHONPATH=path)
         assert "not available: werkzeug.serving.WSGIRequestHandler.run_wsgi is not there" in result.stdout
         assert result.returncode == 0

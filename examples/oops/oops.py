@@ -1,7 +1,7 @@
-"""A WSGI middleware that files a report of each exception behind an error response: an "oops".
+"""A WSGI middleware that writes a report of each exception behind an error response: an "oops".
 
-It knows no framework: the WSGI specification (PEP 3333) has the server, or whoever stands in its place,
-told by ``start_response(status, headers, exc_info)``. With DEVPATCH_EXC_INFO=1 Django and Flask do that.
+It depends on no framework. By the WSGI specification (PEP 3333) an application passes the exception to
+``start_response(status, headers, exc_info)``. With DEVPATCH_EXC_INFO=1 Django and Flask do that.
 """
 
 import json
@@ -10,9 +10,9 @@ import uuid
 
 
 class Oops:
-    """Report what goes wrong in ``application`` to the file ``reports``, one line of JSON each.
+    """Write each exception of ``application`` to the file ``reports``, as one line of JSON.
 
-    The response gets a header X-Oops with the number of its report, for the user to quote.
+    The response gets a header X-Oops with the number of its report, so a user can quote it.
     """
 
     def __init__(self, application, reports):

@@ -1,4 +1,4 @@
-"""A bare WSGI application, served by wsgiref or Werkzeug as the arguments say: PORT SERVER [MODE ...]."""
+"""A bare WSGI application, served by wsgiref or Werkzeug. The arguments are PORT SERVER [MODE ...]."""
 
 import atexit
 import logging
@@ -16,7 +16,7 @@ from django_site.site_under_test import gauge
 
 if os.environ.get("SITE_EXIT_MARK"):
     atexit.register(lambda: Path(os.environ["SITE_EXIT_MARK"]).write_text("atexit ran"))
-if os.environ.get("SITE_LOG"):  # A handler that writes once it is flushed.
+if os.environ.get("SITE_LOG"):  # A handler that writes only when it is flushed.
     file = logging.FileHandler(os.environ["SITE_LOG"])
     logging.getLogger().addHandler(logging.handlers.MemoryHandler(1000, logging.CRITICAL, file))
     logging.warning("kept in memory")
@@ -50,7 +50,7 @@ def failing(error, *chunks):
 
 
 def fail_on_a_socket_of_its_own():
-    """What a database client does whose server went away."""
+    """Do what a database client does when its server is gone."""
     mine, other = socket.socketpair()
     other.close()
     stream = mine.makefile("wb", buffering=0)
@@ -99,7 +99,7 @@ def application(environ, start_response):
         environ["wsgi.input"].read()
     if path == "gauge":
         query = dict(part.split("=") for part in environ["QUERY_STRING"].split("&"))
-        seen = gauge.measure(int(query["company"]), float(query["seconds"])).encode()
+        seen = gauge.measure(int(query["expected"]), float(query["seconds"])).encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(seen)))])
         return [seen]
     if path == "status-304":
@@ -159,7 +159,7 @@ def serve_with_wsgiref(port, modes):
         pass
 
     class OwnHandler(WSGIRequestHandler):
-        """As in recipes: the WSGI handler does not know the request handler."""
+        """A common recipe: the WSGI handler has no reference to the request handler."""
 
         runner = SimpleHandler
 
@@ -172,7 +172,7 @@ def serve_with_wsgiref(port, modes):
         runner = type("Runner", (SimpleHandler,), {"request_handler": None})
 
     class WrappingHandler(WSGIRequestHandler):
-        """As in recipes that begin TLS in the connection's thread."""
+        """A common recipe to start TLS in the thread of the connection."""
 
         def setup(self):
             self.request = self.request.dup()

@@ -1,4 +1,4 @@
-"""The Flask application of the contract suite: one route per kind of error, and per kind of thing that is none."""
+"""The Flask application of the tests: a route for each kind of error, and for other cases."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def boom():
 
 @app.get("/gauge/")
 def measure():
-    return gauge.measure(int(request.args["company"]), float(request.args["seconds"]))
+    return gauge.measure(int(request.args["expected"]), float(request.args["seconds"]))
 
 
 @app.get("/parts/")

@@ -1,4 +1,4 @@
-"""How many requests are handled at the same moment, and by which threads."""
+"""Measure how many requests are handled concurrently, and by which threads."""
 
 import builtins
 import threading
@@ -9,14 +9,14 @@ _now = 0
 _most = 0
 
 
-def measure(company, seconds):
-    """Hold the request until ``company`` requests are here at once, at most ``seconds``; tell what was seen."""
+def measure(expected, seconds):
+    """Wait until ``expected`` requests run concurrently, at most ``seconds``. Return their maximum and the thread."""
     global _now, _most
     with _changed:
         _now += 1
         _most = max(_most, _now)
         _changed.notify_all()
-        _changed.wait_for(lambda: _most >= company, seconds)
+        _changed.wait_for(lambda: _most >= expected, seconds)
     if seconds < 1:
         time.sleep(seconds)
     with _changed:
@@ -25,12 +25,12 @@ def measure(company, seconds):
 
 
 def parts():
-    """A body in three parts, the last of which waits for another request."""
+    """Yield a body in three parts. The last part waits for another request."""
     yield b"first "
     yield b"second "
     yield measure(2, 20).encode() and b"third"
 
 
 def version():
-    """What a test wrote at the head of one of the files."""
+    """Return the version number that a test wrote into one of the files."""
     return str(getattr(builtins, "site_version", 0))

@@ -2,7 +2,7 @@ from django.http import HttpResponse
 
 
 class Rescued(Exception):
-    """What Rescue turns into a response."""
+    """Rescue turns this exception into a response."""
 
 
 def outer(get_response):

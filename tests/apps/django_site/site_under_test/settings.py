@@ -1,4 +1,4 @@
-"""A small project that can raise in every place where Django calls into an application."""
+"""A small project that can raise an exception wherever Django calls its code."""
 
 import atexit
 import importlib.util
@@ -24,7 +24,7 @@ FIXTURE_DIRS = [BASE_DIR / "fixtures"]
 STATIC_URL = "static/"
 ASGI_APPLICATION = "site_under_test.asgi.application"
 MIDDLEWARE = [
-    "django.middleware.common.CommonMiddleware",  # Content-Length, and so kept connections
+    "django.middleware.common.CommonMiddleware",  # It sets Content-Length, which keep-alive needs.
     "site_under_test.middleware.outer",
     "site_under_test.middleware.inner",
     "site_under_test.middleware.Rescue",

@@ -1,4 +1,4 @@
-"""One view per kind of error, and per kind of thing that is none."""
+"""A view for each kind of error, and for each case that is not an error."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ class Boom:
 
 
 def measure(request):
-    return HttpResponse(gauge.measure(int(request.GET["company"]), float(request.GET["seconds"])))
+    return HttpResponse(gauge.measure(int(request.GET["expected"]), float(request.GET["seconds"])))
 
 
 def query(request):
@@ -154,7 +154,7 @@ def custom_500(request):
     return HttpResponse("a custom page", status=500)
 
 
-# --- no errors ---
+# --- not errors ---
 
 
 def raising(error):

@@ -1,4 +1,4 @@
-"""A runserver that serves by itself, from one of the methods that lead to Django's server."""
+"""A runserver with its own server. It replaces one of the methods that start Django's server."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A runserver that comes back to Django's: by ``super()``, or by a method that it hands on to a function."""
+"""A runserver that calls Django's method: with ``super()``, or in a function to which it passes the method."""
 
 import os
 
