@@ -10,7 +10,7 @@ _most = 0
 
 
 def measure(expected, seconds):
-    """Wait until ``expected`` requests run concurrently, at most ``seconds``. Return their maximum and the thread."""
+    """Wait for ``expected`` concurrent requests, at most ``seconds``. Return their maximum and the thread."""
     global _now, _most
     with _changed:
         _now += 1

@@ -1,4 +1,4 @@
-"""A runserver that calls Django's method: with ``super()``, or in a function to which it passes the method."""
+"""A runserver that calls Django's method: with ``super()``, or through another function."""
 
 import os
 
