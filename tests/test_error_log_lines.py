@@ -54,10 +54,6 @@ class NameRaises(Exception, metaclass=HostileType):
     pass
 
 
-class Syntax(SyntaxError):
-    pass
-
-
 TEXTS = st.one_of(
     st.text(),
     st.text(alphabet=st.characters(categories=["Cs", "Cc", "Co"])),

@@ -21,10 +21,6 @@ def threaded(mode):
     return "threaded" in mode.marks
 
 
-def reads_bodies_late(mode):
-    return mode.server not in ("runserver", "testserver")
-
-
 def assert_ends_soon(server, since, status=1):
     assert server.exit_status() == status, server.stderr
     took = time.monotonic() - since

@@ -70,6 +70,21 @@ def test_the_nearest_name():
     assert switches.nearest("DEVPATCH_Q") is None
 
 
+def markdown() -> str:
+    """Return the table of switches of the README."""
+    rows = ["| variable | values | unset | what it does |", "| --- | --- | --- | --- |"]
+    for switch in switches.SWITCHES:
+        default = (
+            "off"
+            if switch.default in (False, ())
+            else "as the server does"
+            if switch.default is None
+            else str(switch.default)
+        )
+        rows.append(f"| `{switch.name}` | {switch.allowed} | {default} | {switch.help} |")
+    return "\n".join(rows)
+
+
 def test_the_readme_has_the_table():
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    assert readme.partition("<!-- switches -->\n")[2].startswith(switches.markdown() + "\n<!-- /switches -->")
+    assert readme.partition("<!-- switches -->\n")[2].startswith(markdown() + "\n<!-- /switches -->")

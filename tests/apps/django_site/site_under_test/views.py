@@ -22,7 +22,6 @@ from . import gauge
 from .middleware import Rescued
 
 CUSTOM_500 = os.environ.get("SITE_CUSTOM_500")
-DONE_AFTER_RESPONSE = []
 
 
 def ok(request):
