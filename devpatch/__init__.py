@@ -1,17 +1,17 @@
 """Switches for the development server that you already run.
 
-This file is the gate. The start-up file calls ``start`` at every start of Python. The gate then waits, at next
-to no cost, until a development server is imported. All of that is in one file, because each further
-module would cost every start of Python about 150 µs.
+This file is the gate. If a DEVPATCH_ variable is set, the start-up file calls ``start`` when Python starts. The
+gate then waits, at almost no cost, until a development server is imported. The gate is one file, because each
+further module would slow down the start of Python by about 150 µs.
 
-Limits: standard library only, no import beyond what every interpreter has loaded, and nothing is raised.
-Importing wrapt costs about 50 ms, so that waits until the gate opens.
+Limits: this file imports only modules that every interpreter has loaded already, and ``start`` never raises.
+Importing wrapt takes about 50 ms, so it is imported only when the gate opens.
 """
 
 import os
 import sys
 
-TYPE_CHECKING = False  # The one in typing would have to be imported.
+TYPE_CHECKING = False  # Importing the one in typing would take time.
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# The import of one of these modules says that a development server may be about to start. Modules that
-# every program of a framework imports (django.core.signals, for example) must not be listed here, or
-# `manage.py migrate` would pay for wrapt. Integrations patch those when a server starts.
+# When a program imports one of these modules, it may be about to start a development server. Modules that
+# every program of a framework imports (django.core.signals, for example) must not be listed here: even
+# `manage.py migrate` would then import wrapt. Integrations patch such modules when a server starts.
 SERVER_MODULES = frozenset(
     {
         "django.core.management.commands.runserver",
@@ -32,28 +32,30 @@ SERVER_MODULES = frozenset(
     }
 )
 
-# Modules of an application, whatever serves it.
+# The modules of applications. The gate waits for these too if DEVPATCH_EXC_INFO is set.
 APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.wrappers"})
 
-# Modules of command lines. They are awaited only where the command names one of the subcommands.
+# The modules of command lines. The gate waits for these only with fail-safe, and only if the command line
+# contains one of the subcommands.
 COMMAND_LINE_MODULES = frozenset({"django.core.management", "flask.cli"})
 _SUBCOMMANDS = {"runserver", "runserver_plus", "run"}
-# Python's own start asks for these. They are not the program's first import.
+# Python itself imports these when it starts. They do not count as the program's first import.
 _CUSTOMIZATION_MODULES = ("sitecustomize", "usercustomize")
 
 started = False
 # The working directory and a copy of the environment, as they were before any code of the program ran.
+# None if no switch needs them.
 launch: "tuple[str | None, dict[str, str]] | None" = None
 
 
 class Gate:
-    """A finder that finds nothing. At the first import of an awaited module it arms devpatch and removes itself."""
+    """A finder on ``sys.meta_path``. When an awaited module is imported, it removes itself and arms devpatch."""
 
     awaited = SERVER_MODULES
-    at_first_import: "Callable[[], None] | None" = None  # called once the program imports something
+    at_first_import: "Callable[[], None] | None" = None  # called at the program's first import
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        """Return the module's real spec, with devpatch's hooks in it, if the module is awaited."""
+        """Return the real spec of an awaited module, with devpatch's hooks in it. Return None for other modules."""
         if self.at_first_import is not None and name not in _CUSTOMIZATION_MODULES:
             act, self.at_first_import = self.at_first_import, None
             act()
@@ -61,7 +63,7 @@ class Gate:
             return None
         try:
             sys.meta_path.remove(self)
-        except ValueError:  # Another thread was faster.
+        except ValueError:  # Another thread has removed it.
             return None
         held = _release_import_lock()
         try:
@@ -78,9 +80,9 @@ class Gate:
 
 
 def _release_import_lock() -> int:
-    """Release the lock that Python holds while it asks a finder. Return how often it was held.
+    """Release the global import lock, which Python holds while it calls a finder. Return how often it was held.
 
-    Another thread may be importing a module that is imported here. It needs the lock to go on, so both threads
+    Another thread may hold the lock of a module that is imported here, and wait for the global lock. Both threads
     would wait for ever.
     """
     import _imp
@@ -90,7 +92,7 @@ def _release_import_lock() -> int:
         while True:
             _imp.release_lock()
             held += 1
-    except (RuntimeError, AttributeError):  # It is not held any more, or this Python has no such lock.
+    except (RuntimeError, AttributeError):  # The lock is no longer held, or this Python has none.
         return held
 
 
@@ -102,14 +104,17 @@ def _acquire_import_lock(held: int) -> None:
 
 
 def _call_assembly(function: str, *arguments: object) -> object:
-    """Call a function of the assembly. It is imported by name, because nothing may import it in the other direction."""
+    """Call a function of the assembly, and import it by name: the gate may not depend on other modules."""
     from importlib import import_module
 
     return getattr(import_module("devpatch.assembly"), function)(*arguments)
 
 
 def start() -> None:
-    """Open the gate once per interpreter. The start-up file runs twice in a venv (cpython#75723). Never raises."""
+    """Install the gate, once per interpreter. Never raises.
+
+    In a venv the start-up file runs twice (cpython#75723).
+    """
     global started
     if started or sys.flags.ignore_environment:
         return
@@ -120,7 +125,7 @@ def start() -> None:
     sys.meta_path.insert(0, gate)
     if os.environ.get("DEVPATCH_EXC_INFO"):
         gate.awaited |= APPLICATION_MODULES
-    # It is removed from the environment, so that no child process takes itself for the worker.
+    # Removed from the environment, so that no child process mistakes itself for the worker.
     worker = os.environ.pop("_DEVPATCH_WORKER", None)
     try:
         if worker is not None or os.environ.get("DEVPATCH_ERROR_LOG") or os.environ.get("DEVPATCH_FAILSAFE"):
@@ -147,7 +152,7 @@ def _is_reloader_worker() -> bool:
 
 
 def _watch_first_start(gate: Gate) -> None:
-    """Have the assembly asked when an exception ends this program: fail-safe may hold a server's first start."""
+    """When an exception ends this program, ask the assembly: fail-safe may hold a server's first start."""
     if launch is None or launch[0] is None:
         return
     from _thread import get_ident
@@ -156,7 +161,7 @@ def _watch_first_start(gate: Gate) -> None:
     show = sys.excepthook
 
     def show_and_ask(kind, error, traceback):  # type: ignore[no-untyped-def]
-        # Programs call this hook too, in threads. Imports in there could wait for those of other threads.
+        # Programs call this hook too, in other threads. An import there could deadlock with another import.
         is_last = get_ident() == main_thread and _last_error() is error
         exceptions = sys.modules.get("devpatch.lifecycle.exceptions")
         if is_last and exceptions is not None:
@@ -172,11 +177,12 @@ def _watch_first_start(gate: Gate) -> None:
         if error is not None:
             try:
                 _call_assembly("hold_first_start", launch, error)
-            except SystemExit as end:  # It is too late for a normal exit. This handler is the last one.
+            except SystemExit as end:
+                # An exit handler can't set the exit status. This handler is the last one.
                 os._exit(end.code if isinstance(end.code, int) else 1)
 
     def register_exit_handler() -> None:
-        import atexit  # Not at the start, because a bare interpreter does not import it.
+        import atexit  # Not earlier: Python does not import it when it starts.
 
         atexit.register(ask_at_exit)
 
@@ -187,7 +193,7 @@ def _watch_first_start(gate: Gate) -> None:
 
 
 def _last_error() -> "BaseException | None":
-    """Return the exception that ended the main thread, if one did."""
+    """Return the exception that ended the main thread, or None."""
     return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
 
 
@@ -201,6 +207,6 @@ def __getattr__(name: str) -> object:
 
 def _say(message: str) -> None:
     try:
-        sys.stderr.write(f"devpatch: {message}\n")  # print() would use stdout where stderr is None.
+        sys.stderr.write(f"devpatch: {message}\n")  # print() would use stdout if stderr is None.
     except Exception:
-        pass  # stderr is closed, so nobody can be told.
+        pass  # stderr is closed.

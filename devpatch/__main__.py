@@ -1,4 +1,4 @@
-"""``python -m devpatch``, also the command ``devpatch``: what is set, what can be patched, what can't and why."""
+"""``python -m devpatch`` and ``devpatch``: print which switches are set, and what can be patched, or why not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lifecycle.endings import ExitStatus
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the status; return 0, or ``ExitStatus.REFUSED`` where a switch is invalid."""
+    """Print the status. Return 0, or ``ExitStatus.REFUSED`` if a switch has an invalid value."""
     parser = argparse.ArgumentParser(
         prog="devpatch",
         description="Say which switches are set, and what they can do with the frameworks installed here.",
@@ -30,11 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _print(text: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # A variable's name or value may hold anything.
+        # A variable's name or value may contain any character.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; else the interpreter would try again at its exit.
+        # The reader, such as `head`, has closed the pipe. The interpreter would write to it again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,10 +1,10 @@
-"""The one place that knows both sides: the table of servers with their integrations, and the list of features.
+"""The only module that knows both integrations and features: the table of servers and the list of features.
 
-The gate calls ``arm``, ``begin_worker`` and ``hold_first_start``. ``devpatch.starting`` checks a server that
-is about to start, with the tables of this module.
+The gate calls ``arm``, ``begin_worker`` and ``hold_first_start``. ``devpatch.starting`` uses the tables of this
+module to check a server that is about to start.
 
-Limits: importing this module imports next to nothing. Wrapt may be missing, and a worker calls ``begin_worker``
-before the user's code, which may have modules with the names of the standard library's.
+Limits: this module must import little. wrapt may be missing. A worker imports this module before the user's
+code, and that code may have a file with the name of a standard module.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ if TYPE_CHECKING:
     from .patching import Patch
     from .switches import Settings
 
-Launch = tuple[
-    "str | None", dict[str, str]
-]  # the working directory and the environment at the start of Python
+# The working directory and the environment at the start of Python.
+Launch = tuple["str | None", dict[str, str]]
 
 
 class Server(NamedTuple):
-    """A way to start a development server: its name, the distributions it comes with, and its integrations."""
+    """A way to start a development server: its name, the distributions that it needs, and its integrations."""
 
     name: str
     distributions: tuple[str, ...]
     integrations: tuple[ModuleType, ...]
-    reloads: bool = True
+    reloads: bool = True  # whether it has a reloader
 
 
 @cache
 def servers() -> tuple[Server, ...]:
-    """Return the table of servers. A new server is one file in integrations/ and one row here."""
+    """Return the table of servers. A new server needs one file in integrations/ and one row here."""
     from .integrations import (
         django_autoreload,
         django_basehttp,
@@ -75,7 +74,7 @@ def servers() -> tuple[Server, ...]:
 
 @cache
 def _applications() -> tuple[ModuleType, ...]:
-    """Return the integrations of applications: any server may serve any of them. Some are never imported."""
+    """Return the integrations of applications, which any server may serve."""
     from .integrations import (
         django_db,
         django_handlers,
@@ -90,7 +89,7 @@ def _applications() -> tuple[ModuleType, ...]:
 
 @cache
 def features() -> tuple[Feature, ...]:
-    """Return all the features. Those that report an error come before the one that ends the process for it."""
+    """Return all features. Those that report an error come before fail-fast, which ends the process."""
     from .features.error_log.feature import ErrorLog
     from .features.exc_info import ExcInfo
     from .features.failfast import FailFast
@@ -107,29 +106,29 @@ def _integrations_of(server: str) -> Iterator[ModuleType]:
 
 
 def entry_patches() -> tuple[Patch, ...]:
-    """Return the patches to make as soon as a server's module is imported, since others bind its functions by name."""
+    """Return the patches to make when a server's module is imported: other modules bind its functions by name."""
     modules = dict.fromkeys(module for row in servers() for module in row.integrations)
     return tuple(patch for module in modules for patch in getattr(module, "ENTRY_PATCHES", ()))
 
 
 def serving_patches(server: str) -> tuple[Patch, ...]:
-    """Return the patches to make when ``server`` starts. A process that serves nothing keeps its framework as it is."""
+    """Return the patches to make when ``server`` starts. A process that serves nothing does not need them."""
     return tuple(patch for module in _integrations_of(server) for patch in getattr(module, "PATCHES", ()))
 
 
 def application_patches() -> tuple[Patch, ...]:
-    """Return the patches to make on applications, whatever serves them, if a switch asks for that."""
+    """Return the patches of applications, which work under any WSGI server. Only DEVPATCH_EXC_INFO needs them."""
     return tuple(patch for module in _applications() for patch in getattr(module, "APPLICATION_PATCHES", ()))
 
 
 def patches_for(server: str) -> tuple[Patch, ...]:
-    """Return all the patches that matter to ``server``."""
+    """Return all patches that matter to ``server``."""
     entries = tuple(p for module in _integrations_of(server) for p in getattr(module, "ENTRY_PATCHES", ()))
     return entries + serving_patches(server) + application_patches()
 
 
 def prepare_checks() -> None:
-    """Prepare what some modules need before they can be imported and their patches checked by ``dry_run``."""
+    """Make the modules of all servers importable, so that ``dry_run`` can check their patches."""
     for module in dict.fromkeys(module for row in servers() for module in row.integrations):
         getattr(module, "prepare_check", lambda: None)()
 
@@ -138,7 +137,10 @@ def prepare_checks() -> None:
 
 
 def arm(launch: Launch | None) -> None:
-    """Register the hooks of all the integrations, or the refusals where wrapt can't be imported."""
+    """Register the import hooks of all integrations. Without wrapt, register hooks that refuse a start or warn.
+
+    Do nothing if no switch is set. ``launch`` is the working directory and the environment at the start of Python.
+    """
     from . import refusals, switches
 
     settings = switches.read(os.environ)
@@ -165,7 +167,10 @@ def arm(launch: Launch | None) -> None:
 
 
 def begin_worker(launch: Launch | None, described: str) -> None:
-    """Begin a worker of a fail-safe session. ``described`` is what its supervisor wrote. Raises OSError, ValueError."""
+    """Begin a worker of a fail-safe session. ``described`` is the text of an ``ipc.WorkerSession``.
+
+    Raises OSError, ValueError, TypeError.
+    """
     global _is_supervised
     _remember(launch)
     from .features.failsafe.worker import process
@@ -183,16 +188,16 @@ def _import_ahead() -> None:
 
 
 def hold_first_start(launch: Launch, error: BaseException, *, from_command_line: bool = False) -> None:
-    """If ``error`` ended a development server's first start, wait for a change and start it again.
+    """If ``error`` ended a development server's first start, wait for a change and start the server again.
 
-    ``from_command_line``: a framework's command line ran, so a ``sys.exit`` of the code counts too. Without wrapt
-    it does nothing. Raises SystemExit once somebody ended the wait.
+    ``from_command_line``: a framework's command line ran, so a ``sys.exit`` of the code counts too. A second call
+    does nothing. Raises SystemExit if Ctrl-C or SIGTERM ends the wait.
     """
-    global _was_held
+    global _first_start_checked
     folder, environ = launch
-    if _was_held or folder is None:
+    if _first_start_checked or folder is None:
         return
-    _was_held = True
+    _first_start_checked = True
     try:
         from .features.failsafe.supervisor import first_start
     except Exception:
@@ -202,7 +207,7 @@ def hold_first_start(launch: Launch, error: BaseException, *, from_command_line:
 
 _launch: Launch | None = None
 _is_supervised = False
-_was_held = False  # whether the end of this process was looked at
+_first_start_checked = False  # whether hold_first_start has been called
 
 
 def _remember(launch: Launch | None) -> None:
@@ -210,7 +215,7 @@ def _remember(launch: Launch | None) -> None:
     _launch = launch
 
 
-# Called back by the lifecycle: code that could not be loaded.
+# The lifecycle calls these for code that could not be loaded.
 
 
 class _LoadListener(loads.Listener):
@@ -231,15 +236,15 @@ loads.listener = _LoadListener()
 
 
 def _reporting() -> list[Feature]:
-    """Return the features that report a failed load."""
+    """Return the features that report a failed load and are switched on."""
     from . import switches
 
-    # Read again: the code may be broken before any server, and so any feature, began.
+    # Read here, because the code may fail before a server starts and activates its features.
     settings = switches.read(os.environ)
     if settings.disabled or settings.problems:
         return []
     if not (settings[switches.ON_ERROR] or settings[switches.ERROR_LOG]):
-        return []  # The others do not report it, and their import takes time.
+        return []  # No other feature reports a failed load, and importing them takes time.
     return wanted(settings)
 
 

@@ -1,4 +1,4 @@
-"""What devpatch prints on stderr, and what it has seen others print there."""
+"""Print to stderr, and remember what other code prints there."""
 
 import sys
 import time
@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_LONGEST = 50_000  # characters that are kept of each text on stderr
-_MOST = 500_000  # characters that are kept of all the latest texts
+_MAX_TEXT = 50_000  # characters kept of each text on stderr
+_MAX_TOTAL = 500_000  # characters kept of all texts together
 
 
 def say(message: str) -> None:
@@ -31,10 +31,10 @@ def write(text: str) -> None:
 
 
 class StderrTee:
-    """Remembers the latest text on stderr, so that a traceback which the framework printed is not printed again.
+    """Remembers the latest text on stderr, so that devpatch does not repeat a traceback that the framework printed.
 
-    Whether frameworks print one depends on DEBUG, LOGGING and the server, and they use different
-    means. All of them end in ``sys.stderr.write``.
+    Whether a framework prints a traceback depends on DEBUG, LOGGING and the server. There are several ways to
+    print it, and all of them call ``sys.stderr.write``.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class StderrTee:
         self._size = 0
 
     def attach(self) -> Callable[[], None]:
-        """Watch the present ``sys.stderr``. Return a function that undoes it. Some streams can't be watched."""
+        """Watch the current ``sys.stderr``, if possible. Return a function that undoes it."""
         stream: Any = sys.stderr
         try:
             write = stream.write
@@ -62,21 +62,21 @@ class StderrTee:
         return detach
 
     def keep(self, text: Any) -> None:
-        """Keep the beginning of ``text`` and drop the oldest texts. Anything but text is ignored."""
+        """Keep the beginning of ``text`` and drop the oldest texts. Ignore objects that are not strings."""
         if not isinstance(text, str):
             return
-        self._texts.append((time.time(), text[:_LONGEST]))
-        self._size += min(len(text), _LONGEST)
+        self._texts.append((time.time(), text[:_MAX_TEXT]))
+        self._size += min(len(text), _MAX_TEXT)
         try:
-            while self._size > _MOST:
+            while self._size > _MAX_TOTAL:
                 self._size -= len(self._texts.popleft()[1])
-        except IndexError:  # Threads that write at the same time may count wrong.
+        except IndexError:  # Threads that write concurrently may make the count wrong.
             self._size = 0
 
     def has_traceback_of(self, error: BaseException, since: float) -> bool:
         """Whether a whole traceback of ``error`` was printed: its innermost frame, then the exception itself.
 
-        ``since`` is the time of the error, in seconds since the epoch. Earlier errors of the same line do not count.
+        ``since`` is the time of the error, in seconds since the epoch. Earlier errors in the same line do not count.
         """
         frames = traceback.extract_tb(error.__traceback__)
         if not frames:
@@ -85,6 +85,6 @@ class StderrTee:
         innermost = f'File "{frames[-1].filename}", line {frames[-1].lineno}, in '
         header = text.find("Traceback (most recent call last)")
         frame = text.rfind(innermost)
-        # The first line of the last part: further lines of a group are indented, and a long one is cut.
+        # Only the first line of the message, and not all of it: a group indents the rest, and long texts are cut.
         name = "".join(traceback.format_exception_only(type(error), error)).strip().split("\n")[0][:200]
         return 0 <= header < frame and name in text[frame:]

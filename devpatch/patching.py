@@ -1,9 +1,9 @@
-"""Patches, and the ledger that records what became of each. This is the only file that imports wrapt.
+"""Patches, and the ledger that records the outcome of each. This is the only file that imports wrapt.
 
-A patch is looked up, checked, applied and recorded. Its undo is recorded when it is applied. Nothing
-here raises into the host: a patch that does not fit becomes a failed entry with a reason.
+A patch is looked up, checked, applied and recorded, together with the function that undoes it. A patch that does
+not fit raises nothing into the user's program: it becomes a failed entry with a reason.
 
-Limits: a module that is reloaded loses its patches, because wrapt's import hooks do not handle that.
+Limits: a module that ``importlib.reload`` executes again loses its patches. wrapt's import hooks run only once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Undo = Callable[[], object]
 
 
 class Capability(enum.Enum):
-    """What a patch lets devpatch do in a server. Features name the ones that they need."""
+    """What a patch enables devpatch to do in a server. A feature names the capabilities that it needs."""
 
     START = "know when the server starts"
     ERRORS = "see a request's unhandled error"
@@ -36,23 +36,24 @@ class Capability(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """What became of a patch."""
+    """The state of a patch."""
 
-    PENDING = "pending"  # its module was not imported yet
+    PENDING = "pending"  # its module has not been imported yet
     APPLIED = "applied"
     FAILED = "failed"
     RESTORED = "restored"
 
 
 class Unpatchable(Exception):
-    """The target is not as the patch expects it; the message says in what."""
+    """The target is not what the patch expects. The message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A change to one attribute of one module. ``path`` is "name" or "Class.name".
+    """A change to one attribute of one module.
 
-    ``provides`` is what devpatch loses if the change can't be made.
+    ``target`` is the module's name. ``path`` is "name" or "Class.name" in it. ``provides`` is the capability that
+    devpatch loses if the change can't be made.
     """
 
     target: str
@@ -61,11 +62,11 @@ class Patch:
 
     @property
     def title(self) -> str:
-        """The patched name, as messages show it."""
+        """The name of the patched attribute, for messages."""
         return f"{self.target}.{self.path}"
 
     def look_up(self, module: ModuleType) -> tuple[Any, str, Any]:
-        """Return the parent, the attribute's name and its value. Raises Unpatchable."""
+        """Return the attribute's parent, name and value. Raises Unpatchable."""
         parent: Any = module
         *parents, name = self.path.split(".")
         try:
@@ -76,7 +77,7 @@ class Patch:
             raise Unpatchable(f"{self.title} is not there ({error})") from None
 
     def check(self, module: ModuleType) -> None:
-        """Check the target and change nothing. Raises Unpatchable."""
+        """Check the target without changing it. Raises Unpatchable."""
         self._check(self.look_up(module)[2])
 
     def apply(self, module: ModuleType) -> Undo:
@@ -86,7 +87,7 @@ class Patch:
         return self._change(parent, name, value)
 
     def _check(self, value: Any) -> None:
-        """Check the present value. Raises Unpatchable."""
+        """Check the attribute's current value. Raises Unpatchable."""
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         raise NotImplementedError
@@ -98,9 +99,9 @@ Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True, eq=False)
 class Expect(Patch):
-    """Change nothing, but require a function or method: it is called, or changed later in the classes of objects.
+    """Require a function or method without changing it: devpatch calls it, or changes it on a subclass or an object.
 
-    ``arguments`` are the positional arguments, including ``self``, that it must accept.
+    ``arguments`` are the positional arguments that it must accept, including ``self``.
     """
 
     arguments: tuple[str, ...]
@@ -124,7 +125,7 @@ class Wrap(Patch):
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         if getattr(value, "_self_wrapper", None) is self.wrapper:
-            return lambda: None  # Wrapped already: not a second time.
+            return lambda: None  # It is wrapped already.
         undo = _undo_of(parent, name)
         wrap_function_wrapper(parent, name, self.wrapper)
         return undo
@@ -132,9 +133,10 @@ class Wrap(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Surround(Patch):
-    """Replace a method by the function that ``make`` builds around it. ``arguments`` are as for ``Expect``.
+    """Replace a method with the function that ``make`` returns for it. ``arguments`` are as for ``Expect``.
 
-    This is for methods that every request calls. wrapt's wrapper can do more, but makes three objects for each call.
+    This is meant for methods that run for every request: wrapt's wrapper can do more, but creates three objects per
+    call.
     """
 
     make: Make
@@ -149,10 +151,10 @@ class Surround(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Replace(Patch):
-    """Replace a module's attribute by what ``make`` returns for it."""
+    """Replace a module's attribute with what ``make`` returns for it."""
 
     make: Callable[[Any], Any]
-    needs: tuple[str, ...] = ()  # attributes that the present value must have
+    needs: tuple[str, ...] = ()  # attributes that the current value must have
 
     def _check(self, value: Any) -> None:
         for name in self.needs:
@@ -166,7 +168,7 @@ class Replace(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Connect(Patch):
-    """Connect a receiver to a signal of Django or blinker. It leaves no frame of ours in a traceback."""
+    """Connect a receiver to a signal of Django or blinker. Unlike a wrapper, it leaves no frame in a traceback."""
 
     receiver: Callable[..., object]
 
@@ -181,7 +183,7 @@ class Connect(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Register(Patch):
-    """Add what ``make`` builds from a module's attribute to a registry of devpatch, such as the dismissals."""
+    """Add what ``make`` returns for a module's attribute to the list ``into``, such as ``requests.dismissals``."""
 
     make: Callable[[Any], Any]
     into: list[Any]
@@ -209,7 +211,7 @@ def _surround(parent: Any, name: str, make: Make) -> Undo:
 
 
 def _undo_of(parent: Any, name: str) -> Undo:
-    """Return a function that sets the attribute back to its present state."""
+    """Return a function that restores the attribute's current value."""
     own = vars(parent).get(name)
     if own is None:  # It is inherited.
         return lambda: delattr(parent, name)
@@ -224,16 +226,16 @@ def _signature(function: Any) -> str:
 
 
 def module_proxy(module: ModuleType, **replaced: Any) -> ModuleType:
-    """Return a module with the attributes of ``module``, some of them replaced."""
-    # A real module: CPython looks up attributes faster there than in any other kind of object.
+    """Return a copy of ``module`` with some attributes replaced."""
+    # A real module, because CPython looks up attributes faster in modules than in any other kind of object.
     proxy = ModuleType(module.__name__)
     vars(proxy).update(vars(module))
-    vars(proxy).update(replaced, __getattr__=functools.partial(getattr, module))  # PEP 562
+    vars(proxy).update(replaced, __getattr__=functools.partial(getattr, module))  # later attributes (PEP 562)
     return proxy
 
 
 class Ledger:
-    """Every patch with its outcome and its undo."""
+    """Records the outcome of every patch, and how to undo it."""
 
     def __init__(self) -> None:
         self.outcomes: dict[Patch, Outcome] = {}
@@ -243,14 +245,14 @@ class Ledger:
         self.surrounded: set[type] = set()  # by surround_methods
 
     def await_module(self, patch: Patch) -> None:
-        """Apply ``patch`` as soon as its module has been executed, now if it was."""
+        """Apply ``patch`` as soon as its module has been executed, or now if it was. A second call does nothing."""
         if patch in self.outcomes and self.outcomes[patch] is not Outcome.RESTORED:
             return
         self.outcomes[patch] = Outcome.PENDING
         register_post_import_hook(lambda module: self.apply(patch, module), patch.target)
 
     def apply(self, patch: Patch, module: ModuleType) -> None:
-        """Apply ``patch`` now and record the outcome. Never raises: that would fail the user's import."""
+        """Apply ``patch`` now and record the outcome. Never raises: an exception would break the user's import."""
         try:
             undo = patch.apply(module)
         except Unpatchable as error:
@@ -262,10 +264,10 @@ class Ledger:
             self._undos.append((patch, undo))
 
     def surround_methods(self, kind: type, makes: Mapping[str, Make]) -> None:
-        """Do with these methods of ``kind`` what ``Surround`` does. A second call does nothing.
+        """Do what ``Surround`` does with the methods of ``kind`` named in ``makes``. A second call does nothing.
 
-        This is for classes that become known with their first object. Attributes of the object
-        would work too, but they slow down the look-up of all its other methods.
+        This is meant for classes that are not known before their first object is created. Setting the methods on
+        the object would work too, but it would slow down the look-up of all its other methods.
         """
         if kind in self.surrounded:
             return
@@ -275,7 +277,7 @@ class Ledger:
             self.record(_surround(kind, name, make))
 
     def record(self, undo: Undo) -> None:
-        """Record the undo of a change to an object, such as one server."""
+        """Record how to undo a change that is not a patch, such as a change to one server object."""
         self._undos.append((None, undo))
 
     def _fail(self, patch: Patch, reason: str) -> None:
@@ -301,7 +303,7 @@ class Ledger:
 def dry_run(patch: Patch) -> str | None:
     """Return why ``patch`` does not fit the installed version of its target, or None if it fits.
 
-    It imports the target. A target that can't be imported is a reason as well.
+    Imports the target. A failed import is a reason too.
     """
     try:
         patch.check(importlib.import_module(patch.target))

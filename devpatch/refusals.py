@@ -1,7 +1,7 @@
-"""How a development server refuses to start, also where wrapt can't be imported.
+"""Refuse to start a development server, also if wrapt can't be imported.
 
-Without wrapt nothing can be patched. Then the few functions through which servers start are replaced
-in a plain way, so that a server which was to be guarded refuses to start instead of running unguarded.
+Without wrapt nothing can be patched. Then the few functions that start servers are replaced by plain assignment.
+So a server that should be guarded refuses to start, instead of running unguarded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .console import say
 from .lifecycle import sessions
 from .lifecycle.endings import ExitStatus, ending
 
-# The functions of each server module that start a server. "Class.method" is replaced on the class.
+# The functions of each server module that start a server.
 ENTRIES = {
     "django.core.management.commands.runserver": ("Command.execute",),
     "django.core.servers.basehttp": ("run",),
@@ -29,13 +29,13 @@ _MAIN_THREAD_ONLY = "wsgiref.simple_server"
 
 
 def refuse(messages: list[str]) -> None:
-    """Print why, and end the process with ``ExitStatus.REFUSED``. Without a message do nothing. Raises SystemExit."""
+    """Print ``messages`` and end the process with ``ExitStatus.REFUSED``, if there are any. Raises SystemExit."""
     if not messages:
         return
     for message in messages:
         say(message)
     if threading.current_thread() is not threading.main_thread():
-        # Django serves from another thread when reloading. There SystemExit ends only that thread.
+        # With a reloader, Django serves from another thread. SystemExit would end only that thread.
         ending.request(ExitStatus.REFUSED, lambda: None)
         ending.release()
     sessions.worker.ends()
@@ -43,9 +43,10 @@ def refuse(messages: list[str]) -> None:
 
 
 def replace_entry(module: str, path: str, reason: str) -> None:
-    """Let a function that starts a server refuse, or print that no switch has an effect, because of ``reason``.
+    """Replace a function that starts a server. It refuses because of ``reason``, or warns that no switch has an effect.
 
-    ``path`` is "name" or "Class.name" in ``module``. If it is not there, nothing can start through it.
+    ``path`` is "name" or "Class.name" in ``module``, which must have been imported. A function that does not exist
+    is ignored.
     """
     *parents, name = path.split(".")
     parent: Any = sys.modules[module]
@@ -87,19 +88,19 @@ def _refuse_or_warn(reason: str) -> None:
 
 
 def hook_without_wrapt(reason: str) -> None:
-    """Replace the entries of each server module as soon as it is imported."""
+    """Replace the ``ENTRIES`` of each server module as soon as it has been imported."""
     sys.meta_path.insert(0, _PlainHooks(" ".join(reason.split())))
 
 
 class _PlainHooks:
-    """A finder that replaces a server module's entries once the module has been executed."""
+    """A finder that replaces the ``ENTRIES`` of a server module once the module has been executed."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
         self._searching = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return the real spec, with a loader that replaces the entries afterwards."""
+        """Return the real spec of a server module, with a loader that replaces the ``ENTRIES``. None for others."""
         if name not in ENTRIES or self._searching:
             return None
         from importlib.util import find_spec
@@ -111,10 +112,10 @@ class _PlainHooks:
             self._searching = False
         loader: Any = getattr(spec, "loader", None)
         if loader is not None:
-            self._follow(loader, name)
+            self._hook_loader(loader, name)
         return spec
 
-    def _follow(self, loader: Any, name: str) -> None:
+    def _hook_loader(self, loader: Any, name: str) -> None:
         execute = loader.exec_module
 
         def execute_and_replace(module: Any) -> None:

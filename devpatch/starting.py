@@ -1,6 +1,6 @@
-"""The start of a server: it is checked, patched and announced, or it is refused.
+"""The start of a server: check it, make the patches and announce the features, or refuse the start.
 
-It knows no integration and no feature by name. The assembly passes its tables.
+This module names no integration and no feature. The assembly passes its tables.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
 
 
 class Starter:
-    """What is known of the starts in this process."""
+    """Handles the starts of servers in this process, and remembers what it has done and printed."""
 
     def __init__(
         self, serving_patches: Patches, patches_for: Patches, features: Callable[[], Sequence[Feature]]
     ) -> None:
-        """Take the assembly's tables: the patches to make at a start, all that matter to a server, the features."""
+        """Take the assembly's tables.
+
+        ``serving_patches`` returns the patches to make when a server starts. ``patches_for`` returns all patches
+        that matter to a server. ``features`` returns all features.
+        """
         self._serving_patches = serving_patches
         self._patches_for = patches_for
         self._features = features
@@ -39,13 +43,13 @@ class Starter:
         self._declined: set[str] = set()
 
     def listen(self, launch_folder: str | None) -> None:
-        """Have the starts reported here. ``launch_folder`` is the working directory at the start of Python."""
+        """Register for the starts of servers. ``launch_folder`` is the working directory at the start of Python."""
         starts.launch_folder = launch_folder
         starts.listen(self._start, self._loaded, ledger.record)
         ledger.on_failure = self._late_failure
 
     def _start(self, start: starts.Start) -> None:
-        """Check, patch and announce before a server starts. A second call in the same process only checks.
+        """Check, patch and announce before a server starts. What an earlier start has done is not repeated.
 
         Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that a feature can't guard,
         and nothing else.
@@ -62,13 +66,13 @@ class Starter:
             refuse([feature.refusal(start.server, reason) for feature in wanted if feature.refuses])
             self._say_once(f"no switch has an effect on {start.server}: {reason}")
             return
-        if start.role is not Role.WORKER:  # The worker starts again at every reload.
+        if start.role is not Role.WORKER:  # A worker would announce them at every reload.
             self._announce(active, start, settings)
 
     def _activate(
         self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
     ) -> list[Feature]:
-        """Make the patches and activate the features that can work on this start. Return those."""
+        """Make the patches and activate the features that can work on this start. Return these features."""
         if any(feature.watches_requests for feature in wanted):
             for patch in self._serving_patches(start.server):
                 ledger.await_module(patch)
@@ -76,7 +80,7 @@ class Starter:
         active = []
         for feature in wanted:
             if feature.name in self._declined:
-                continue  # The command printed why. This is the server that it makes.
+                continue  # The start of the command printed why. This is the start of the command's server.
             reason = self._why_not(feature, start, settings)
             if reason and feature.refuses:
                 refuse([feature.refusal(start.server, reason)])
@@ -84,7 +88,7 @@ class Starter:
                 self._declined.add(feature.name)
                 self._say_once(feature.refusal(start.server, reason))
             else:
-                feature.start = feature.start or start  # A command starts before the server that it makes.
+                feature.start = feature.start or start  # A command starts before its server.
                 active.append(feature)
                 if feature not in self._active:
                     self._active.append(feature)
@@ -99,7 +103,7 @@ class Starter:
         return reason
 
     def _missing(self, feature: Feature, server: str) -> str | None:
-        """Return why a patch that ``feature`` needs on ``server`` could not be made. None if all could so far."""
+        """Return why a patch that ``feature`` needs on ``server`` failed, or None if none has failed so far."""
         for patch in self._patches_for(server):
             if patch.provides in feature.needs and ledger.outcomes.get(patch) is Outcome.FAILED:
                 return ledger.reasons[patch]
@@ -109,7 +113,7 @@ class Starter:
         for name in settings.unknown:
             self._say_once(_about_unknown(name))
         for feature in active:
-            if feature.name not in self._announced:  # A command announces before the server that it makes.
+            if feature.name not in self._announced:  # The start of the command announced it.
                 self._announced.add(feature.name)
                 say(feature.announcement(start, settings))
 
@@ -119,7 +123,7 @@ class Starter:
             say(message)
 
     def _loaded(self) -> bool:
-        """Let features act on the loaded application. Return whether its server is to be watched."""
+        """Notify the features that the application is loaded. Return whether to watch its server."""
         for feature in self._active:
             if feature.start is None or feature.start.role is Role.SUPERVISOR:
                 continue
@@ -132,19 +136,19 @@ class Starter:
         return any(feature.watches_requests for feature in self._active)
 
     def _late_failure(self, patch: Patch, reason: str) -> None:
-        """Act on a failed patch of a function that starts servers, or of a module that was imported after the start."""
+        """Act on a failed patch, unless a later start will report it."""
         if patch.provides is Capability.START:
-            # Nobody would hear of the start, so the function itself has to refuse.
+            # Without this patch, no start is reported. So the function itself has to refuse.
             replace_entry(patch.target, patch.path, reason)
             return
         for feature in self._features():
             is_concerned = patch.provides in feature.needs and not feature.watches_requests
             if is_concerned and feature.name not in self._declined:
-                # It works without a development server, so there may be no start that would print it.
+                # The feature needs no development server, so there may be no start that prints the reason.
                 self._declined.add(feature.name)
                 self._say_once(feature.refusal(patch.target, reason))
         if not starts.is_any_watched():
-            return  # The start will find it in the ledger.
+            return  # The next start finds the reason in the ledger.
         for feature in self._active:
             if patch.provides in feature.needs and feature.refuses:
                 message = feature.refusal("this application", reason).replace("does not start", "stops")

@@ -1,6 +1,6 @@
 """Every DEVPATCH_ variable: its name, how it is read, its default and a line of help.
 
-Messages, ``python -m devpatch`` and the README's table come from this one table.
+Messages, ``python -m devpatch`` and the README's table are made from this table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def boolean(text: str) -> bool:
 
 
 def exit_code(text: str) -> int:
-    """Read an exit status from 1 to 255 that no reloader takes to mean "reload". Raises ValueError."""
+    """Read an exit status from 1 to 255, but not 3, which reloaders take to mean "reload". Raises ValueError."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError(text)
     number = int(text)
@@ -73,7 +73,7 @@ BOOLEAN_VALUES = f"{', '.join((*_TRUE, *_FALSE[:-1]))} or {_FALSE[-1]}"
 
 @dataclass(frozen=True)
 class Switch:
-    """One variable. ``allowed`` finishes the sentence "use …"."""
+    """One variable. ``allowed`` completes the sentence "use …"."""
 
     name: str
     parse: Callable[[str], object]
@@ -135,13 +135,13 @@ ERROR_LOG = Switch(
 )
 
 SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
-# Those that switch a feature on.
+# The switches that turn a feature on.
 FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one switch is set to: the text as found (None where unset), its value, and what is wrong, if anything."""
+    """What one switch is set to: the text in the environment (None if unset), its value, and the problem with it."""
 
     switch: Switch
     text: str | None
@@ -151,7 +151,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Settings:
-    """All the switches as one environment sets them."""
+    """What one environment sets: each switch, and the names of unknown DEVPATCH_ variables."""
 
     readings: Mapping[str, Reading]
     unknown: tuple[str, ...] = field(default=())
@@ -171,7 +171,7 @@ class Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read every switch from ``environ``. A bad value gives the default and a problem. Never raises."""
+    """Read every switch from ``environ``. A bad value is replaced by the default and gives a problem. Never raises."""
     readings = {switch.name: _read_one(switch, environ.get(switch.name)) for switch in SWITCHES}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in readings)
     return Settings(readings, tuple(unknown))
@@ -198,7 +198,7 @@ def nearest(name: str) -> str | None:
     """Return the switch with the most similar name, or None."""
     import difflib
 
-    # All share the prefix. It would make any two names similar.
+    # All names share the prefix, which would make any two of them similar.
     names = {switch.name.removeprefix(PREFIX): switch.name for switch in SWITCHES}
     matches = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1, cutoff=0.6)
     return names[matches[0]] if matches else None

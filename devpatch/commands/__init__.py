@@ -1,1 +1,1 @@
-"""What ``python -m devpatch`` does."""
+"""The commands of ``python -m devpatch``."""

@@ -21,7 +21,7 @@ _START_UP_FILE = "devpatch.pth"
 
 
 def gather() -> dict[str, Any]:
-    """Return all of it as one mapping, fit for JSON."""
+    """Return the status as a mapping that can be written as JSON."""
     settings = switches.read(os.environ)
     return {
         "version": devpatch.__version__,
@@ -46,7 +46,7 @@ def _start_up_files() -> list[str]:
 
 
 def _holds(folder: str) -> bool:
-    # A checkout holds the file as well, as a source; only site directories are searched at start.
+    # A checkout contains the file too, but Python reads it only in site directories.
     return "-packages" in Path(folder).name and Path(folder, _START_UP_FILE).is_file()
 
 
@@ -81,7 +81,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _features() -> list[dict[str, Any]]:
-    """Check every patch against the installed frameworks, without making any."""
+    """Check the patches of every feature against the installed frameworks, without making them."""
     try:
         from .. import patching  # noqa: F401
     except KeyboardInterrupt:
@@ -121,7 +121,7 @@ def _why_not_available(feature: Feature, server: assembly.Server) -> str | None:
     if feature.needs_reloader and not server.reloads:
         return "it has no reloader"
     for patch in assembly.patches_for(server.name):
-        # An application's framework that is not installed needs no patch.
+        # A framework that is not installed needs no patch.
         is_here = importlib.util.find_spec(patch.target.partition(".")[0]) is not None
         if is_here and patch.provides in feature.needs and (reason := dry_run(patch)):
             return reason
@@ -129,7 +129,7 @@ def _why_not_available(feature: Feature, server: assembly.Server) -> str | None:
 
 
 def render(found: dict[str, Any]) -> str:
-    """Return what ``gather`` found as a person would want to read it."""
+    """Return the result of ``gather`` as text for people."""
     lines = [f"devpatch {found['version']}, Python {found['python']}", "", "start-up file"]
     start_up = found["start_up_file"]
     lines += [f"  {path}" for path in start_up["paths"]] or [

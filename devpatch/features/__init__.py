@@ -1,7 +1,7 @@
 """The features: one file or one folder for each switch. A feature knows no framework.
 
-It names the capabilities that it needs. When it is activated, it registers with ``devpatch.lifecycle`` what it
-wants to hear, and its answers to what integrations ask there.
+It names the capabilities that it needs. When it is activated, it registers its listeners with
+``devpatch.lifecycle``, and its answers to what integrations ask there.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 
 
 class Feature:
-    """What the assembly asks a feature, and what it tells it."""
+    """The methods that the assembly and the start of a server call on a feature."""
 
     name: str
     switch: Switch
     needs: frozenset[Capability]
-    refuses = False  # whether a server must not start without what the feature needs
+    refuses = False  # whether the server must refuse to start if the feature can't work
     needs_reloader = False  # whether it has no effect on servers without a reloader
-    watches_requests = True  # whether the server's requests must be watched
-    start: Start | None = None  # the first start that it is active on
+    watches_requests = True  # whether it needs the patches that watch the server's requests
+    start: Start | None = None  # the first start at which it is active
 
     def objection(self, start: Start, settings: Settings) -> str | None:
-        """Return why it can't work on this start although all patches fit, or None."""
+        """Return why the feature can't work at this start, even if all patches fit, or None."""
         return None
 
     def refusal(self, server: str, reason: str) -> str:
-        """Return the line that says why it has no effect, or why the server does not start."""
+        """Return the line that says why the feature has no effect, or why the server does not start."""
         return f"{self.name} has no effect on {server}: {reason}"
 
     def announcement(self, start: Start, settings: Settings) -> str:
-        """Return the line that says that it is on."""
+        """Return the line that says that the feature is on."""
         raise NotImplementedError
 
     def unusable(self, settings: Settings) -> str | None:
-        """Return why its value can't be used, so that no server starts, or None."""
+        """Return why the switch's value can't be used, or None. With a reason, no server starts."""
         return None
 
     def activate(self, settings: Settings) -> None:
-        """Begin to listen. It is called once per process."""
+        """Register listeners. Called once per process."""
 
     def loaded(self) -> None:
         """Act on an application that is loaded and about to be served.
 
-        An exception from here counts as a failed load where fail-safe is on. Elsewhere the server does not start.
+        In a worker of a fail-safe session, an exception counts as a failed load. Otherwise it prevents the start.
         """
 
     def load_failed(self, error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """DEVPATCH_EXC_INFO: WSGI middleware and servers get the exception behind a response with status 500.
 
-The patches are made on the application when its framework is imported, and work under any WSGI server. A
-development server prints that it is on. Under other servers nothing is printed, unless it does not work.
+The patches are made on the application when its framework is imported, and work under any WSGI server. Under a
+development server, a line says that the feature is on. Under other servers, a line appears only if it does not work.
 """
 
 from __future__ import annotations

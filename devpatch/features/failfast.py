@@ -1,7 +1,7 @@
 """DEVPATCH_FAILFAST: the server stops, with a status, at the first unhandled request error.
 
-The response goes out first. Then the connection is shut down for writing, what the client still sends
-is read for a moment, and the process ends by a normal exit.
+The response is sent first. Then the connection is shut down for writing, the rest of the client's bytes is read
+for a moment, and the process ends by a normal exit.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class FailFast(Feature):
             ending.release()
 
     def _limit_reading(self, request: requests.Request) -> None:
-        # The server reads the client's bytes to their end before it answers. A client that waits for the answer
-        # sends no end.
+        # The server reads until the client closes before it answers. A client that waits for the answer does not
+        # close.
         timer = threading.Timer(connections.DRAIN_LIMIT, connections.end_reading, (request.connection,))
         timer.daemon = True
         timer.start()

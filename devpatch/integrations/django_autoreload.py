@@ -1,9 +1,10 @@
 """django.utils.autoreload: the reloader's parent, which starts workers, and its loop in the worker's main thread.
 
-Django serves from a daemon thread and sleeps in the main one. If the serving thread carried out an end,
-the loop would go on. So the loop's ``time.sleep`` exits when an end was requested.
+Django serves from a daemon thread, and the loop sleeps in the main thread. SystemExit in the serving thread would
+not end the loop. So the loop's ``time.sleep`` raises SystemExit when the end of the process is requested.
 
-Limits: the Watchman reloader waits in its client, for up to five seconds. There the watchdog ends it.
+Limits: the Watchman reloader waits in its client, for up to five seconds. Then the watchdog of
+``devpatch.lifecycle.endings`` ends the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""django.core.servers.basehttp: ``run``, which makes and starts runserver's server."""
+"""django.core.servers.basehttp: ``run``, which creates and starts runserver's server."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _adopt_listener(arguments: dict[str, Any]) -> None:
     address = [arguments["addr"], arguments["port"], bool(arguments["ipv6"])]
     if sessions.worker.moves(address):
         sessions.end_broken_worker()
-        raise SystemExit  # of this thread
+        raise SystemExit  # ends this thread
     listener = sessions.worker.adopt_listener()
     if listener is not None:
         arguments["server_cls"] = _adopting(arguments["server_cls"], listener)
 
 
 def _adopting(kind: Any, listener: socket.socket) -> Any:
-    """Return a class of servers whose socket is ``listener``. It still does everything else that it does to bind."""
+    """Return a subclass of ``kind`` that uses the socket ``listener``. ``server_bind`` still does everything else."""
 
     def server_bind(server: Any) -> None:
         server.socket.close()
@@ -49,7 +49,7 @@ def _adopting(kind: Any, listener: socket.socket) -> Any:
     return type(kind.__name__, (kind,), {**names, "server_bind": server_bind})
 
 
-# runserver binds the function by name, so it is patched as soon as its module has been executed.
+# runserver binds this function by name, so it is patched as soon as its module has been executed.
 ENTRY_PATCHES = (Wrap(_MODULE, "run", Capability.START, _observe_run, ("addr", "port", "wsgi_handler")),)
 PATCHES = (
     Expect(_MODULE, "run", Capability.THREADS, ("addr", "port", "wsgi_handler", "ipv6", "threading")),
@@ -60,7 +60,7 @@ PATCHES = (
         ("addr", "port", "wsgi_handler", "ipv6", "threading", "on_bind", "server_cls"),
     ),
     Expect(_MODULE, "WSGIServer.server_bind", Capability.WORKERS, ("server",)),
-    # What Django does in them once for each request is done again for the requests of a kept connection.
+    # A pool calls these methods again when the client of a kept connection sends another request.
     Expect(_MODULE, "WSGIRequestHandler.handle", Capability.THREADS, ("handler",)),
     Expect(_MODULE, "WSGIRequestHandler.handle_one_request", Capability.THREADS, ("handler",)),
 )

@@ -1,4 +1,4 @@
-"""django.db: a thread that ends closes its database connections, which Django keeps per thread."""
+"""django.db: a thread closes its database connections before it ends. Django keeps connections per thread."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""django_extensions.management.commands.runserver_plus: an application that it could not load.
+"""django_extensions.management.commands.runserver_plus: an application that could not be loaded.
 
-It prints the exception in one line and serves a stand-in that raises it for each request.
+The command prints the exception in one line, and serves a stand-in that raises it for each request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: 
 
 
 def prepare_check() -> None:
-    """Let the import of the command's module find Django's default settings: it reads one of them."""
+    """Configure Django's default settings, because the command's module reads a setting when it is imported."""
     try:
         from django.conf import settings
 

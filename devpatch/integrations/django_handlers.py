@@ -1,8 +1,8 @@
 """django.core.handlers: exceptions that Django turns into a response with status 500.
 
-Django sends ``got_request_exception`` for each exception that nothing handled, from sync and async handlers,
-before it makes a page of it, and never for one that it answers with a 4xx. A receiver leaves no frame
-in the traceback of a debug page. A wrapped function would.
+Django sends ``got_request_exception`` for each unhandled exception, in sync and async handlers, before it renders
+the error page. It does not send the signal for an exception that it answers with a 4xx. A receiver leaves no frame
+in the traceback of the debug page. A wrapper would.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _receive_for_response(sender: Any = None, request: Any = None, **_: Any) -> 
 def _is_raised_again() -> bool:
     """Whether Django raises the exception again instead of answering it.
 
-    Then a middleware may still handle it. If none does, the server or the debugger reports it.
+    Then a WSGI middleware may still handle the exception. If none does, the server or the debugger reports it.
     """
     from django.conf import settings
     from django.views import debug
@@ -47,7 +47,7 @@ def _is_cut_upload(unreadable: type[BaseException]) -> Callable[[BaseException],
     return lambda error: isinstance(error, unreadable)
 
 
-# An upload that was cut is not an error of the application.
+# An upload that was cut short is not an error of the application.
 _CUT_UPLOAD = Register(
     "django.http.request", "UnreadablePostError", Capability.ERRORS, _is_cut_upload, requests.dismissals
 )
@@ -62,7 +62,7 @@ ENTRY_PATCHES = (
 )
 PATCHES = (
     Connect("django.core.signals", "got_request_exception", Capability.ERRORS, _receive),
-    # It sends the signal. Without it the receiver would hear nothing.
+    # This function sends the signal. Without it, the receiver would never be called.
     Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),
     _CUT_UPLOAD,
 )

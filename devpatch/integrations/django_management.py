@@ -1,4 +1,4 @@
-"""django.core.management: the command line, which an application may leave by ``sys.exit`` while it is loaded."""
+"""django.core.management: the command line. An application may call ``sys.exit`` while it is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..lifecycle import sessions
 from ..lifecycle.exceptions import module_that_raised
 from ..patching import Capability, Wrap
 
-# Exits of these report a wrong command line.
+# An exit of one of these packages reports a usage error.
 _PACKAGES = ("django", "django_extensions", "argparse", "werkzeug", "devpatch")
 
 

@@ -1,7 +1,7 @@
-"""django.core.management.commands.runserver: the command, in the reloader's parent as in the worker.
+"""django.core.management.commands.runserver: the command, in the reloader's parent and in the worker.
 
-Every subclass (staticfiles', daphne's, a project's own) calls ``execute`` before anything else. So a runserver
-that serves in a way of its own is found here.
+``execute`` runs first, also in every subclass (staticfiles', daphne's, a project's own). So a subclass that serves
+in its own way is recognised here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..lifecycle.proof import prove_wsgiref
 from ..patching import Capability, Wrap
 
 _MODULE = "django.core.management.commands.runserver"
-# The methods that lead from the command to the server. An override may do more, but must call Django's.
-_WAY_TO_SERVER = ("handle", "run", "inner_run")
+# The methods between the command and its server. An override may do more, but must call Django's method.
+_SERVING_METHODS = ("handle", "run", "inner_run")
 
 
 def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, options: dict[str, Any]) -> Any:
     sessions.listener.address = lambda: [instance.addr, int(instance.port), bool(instance.use_ipv6)]
     sessions.listener.listen = lambda address: _listen(address, instance)
-    # Only testserver passes a shutdown message; it always serves without the reloader.
+    # Only testserver passes a shutdown message. It always serves without the reloader.
     name = "testserver" if options.get("shutdown_message") else "runserver"
     concurrent = bool(options.get("use_threading"))
     handlers = sys.modules["django.core.servers.basehttp"].WSGIRequestHandler
@@ -36,7 +36,7 @@ def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, opti
         name,
         reloads=bool(options.get("use_reloader")),
         concurrent=concurrent,
-        # testserver asks for threads wherever its database allows them.
+        # testserver uses threads unless its database allows only one connection.
         one_at_a_time=None if name == "runserver" or concurrent else "its database takes one connection",
         obstacle=_obstacle(instance, options),
         proof=lambda: prove_wsgiref(handlers, handlers.__module__),
@@ -57,23 +57,23 @@ def _listen(address: sessions.Address | None, command: Any) -> socket.socket:
 
 
 def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
-    """Return how ``command`` serves in another way than Django's runserver, or None.
+    """Return how ``command`` replaces Django's way of serving, or None.
 
-    Its code is read, not run. An override that calls Django's in one branch and serves by itself in another passes.
+    Its source is read and not run. So an override passes if it calls Django's method in only one of its branches.
     """
     core = sys.modules[_MODULE]
     kind = type(command)
     origin = f"{kind.__module__}.{kind.__qualname__}"
     server_class = getattr(command, "server_cls", None)
-    # With --noasgi, daphne's and channels' use Django's server, but change this attribute only later.
+    # With --noasgi, the commands of daphne and channels use Django's server, but they set this attribute later.
     if options.get("use_asgi", True) and not _is_class_of(server_class, core.WSGIServer):
         return f"{origin} replaces Django's server by {getattr(server_class, '__module__', server_class)}"
     if hasattr(socketserver, "ForkingMixIn") and _is_class_of(server_class, socketserver.ForkingMixIn):
         return f"{origin} forks for each request"
     for ancestor in kind.__mro__[: kind.__mro__.index(core.Command)]:
-        for name in _WAY_TO_SERVER:
+        for name in _SERVING_METHODS:
             override = vars(ancestor).get(name)
-            if isinstance(override, FunctionType) and not _leads_back(override, kind):
+            if isinstance(override, FunctionType) and not _calls_django(override, kind):
                 return f"{ancestor.__module__}.{ancestor.__qualname__}.{name} replaces Django's"
     return None
 
@@ -82,10 +82,10 @@ def _is_class_of(value: Any, base: type) -> bool:
     return isinstance(value, type) and issubclass(value, base)
 
 
-def _leads_back(override: FunctionType, kind: type) -> bool:
-    """Whether a method calls ``super()``, or uses one of these methods of itself or of a class that it inherits.
+def _calls_django(override: FunctionType, kind: type) -> bool:
+    """Whether the source of ``override`` names ``super``, or a serving method of its object or of a base class.
 
-    Its source is read. A method without one is taken for one that does not.
+    False if there is no source.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(override)))
@@ -98,7 +98,7 @@ def _leads_back(override: FunctionType, kind: type) -> bool:
         (isinstance(node, ast.Name) and node.id == "super")
         or (
             isinstance(node, ast.Attribute)
-            and node.attr in _WAY_TO_SERVER
+            and node.attr in _SERVING_METHODS
             and isinstance(node.value, ast.Name)
             and node.value.id in owners
         )

@@ -1,7 +1,7 @@
-"""django.views.debug: the function with which runserver_plus replaces Django's debug page.
+"""django.views.debug: the debug page, which runserver_plus replaces with a function of its own.
 
-It raises every exception again for the Werkzeug debugger, also those that Django answers
-with status 400. The debugger shows these as a 500, but they are not errors of the application.
+That function raises every exception again for the Werkzeug debugger, also an exception that Django answers with
+status 400. The debugger answers it with a 500, but it is not an error of the application.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """flask.cli: an application that ``flask run`` could not load.
 
-A reloader's worker prints the traceback and serves a stand-in. The call that prints it is watched, because
-a wrapper around the loading would put frames of ours into that traceback. At the first start the
-command ends.
+A reloader's worker prints the traceback and serves a stand-in. The call that prints it is watched, because a
+wrapper around the loading would add devpatch's frames to that traceback. At the first start, the command ends.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def _watch_show(show: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
-# Exits of these report a wrong command line.
+# An exit of one of these packages reports a usage error.
 _PACKAGES = ("flask", "click", "werkzeug", "devpatch")
 
 
@@ -54,7 +53,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
         raise
 
 
-# run_command begins before any server is reported, so it is patched when the module is imported.
+# run_command loads the application before a start is reported, so these patches are made at the import.
 ENTRY_PATCHES = (
     Replace("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
     Surround("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),

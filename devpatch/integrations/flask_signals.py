@@ -1,8 +1,8 @@
 """flask: exceptions that Flask turns into a response with status 500, or passes to the debugger.
 
-Flask sends ``got_request_exception`` for each exception that has no error handler of its own, also where
-an ``errorhandler(500)`` then makes the page. An HTTPException that arrives there was trapped by
-TRAP_HTTP_EXCEPTIONS or TRAP_BAD_REQUEST_ERRORS (on in debug mode). It is a response, raised on purpose.
+Flask sends ``got_request_exception`` for each exception that has no error handler of its own, even if an
+``errorhandler(500)`` then makes the page. If the exception is an HTTPException, TRAP_HTTP_EXCEPTIONS or
+TRAP_BAD_REQUEST_ERRORS (on in debug mode) has trapped it. It is a response that was raised on purpose.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _receive_for_response(sender: Any = None, exception: BaseException | None = 
 def _is_raised_again(app: Any) -> bool:
     """Whether Flask raises exceptions again instead of answering them.
 
-    Then a middleware may still handle it. If none does, the server or the debugger reports it.
+    Then a WSGI middleware may still handle the exception. If none does, the server or the debugger reports it.
     """
     propagate = app.config["PROPAGATE_EXCEPTIONS"]
     return bool(app.testing or app.debug if propagate is None else propagate)

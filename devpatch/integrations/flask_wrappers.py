@@ -1,6 +1,6 @@
-"""flask.wrappers: the response of an application, which starts the server's response, under any WSGI server.
+"""flask.wrappers: the application's response object, which calls ``start_response``, under any WSGI server.
 
-Limits: a response class that does not call Flask's ``Response.__call__`` passes no exception on.
+Limits: a response class that does not call Flask's ``Response.__call__`` does not pass the exception on.
 """
 
 from __future__ import annotations

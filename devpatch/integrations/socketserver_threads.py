@@ -1,4 +1,4 @@
-"""socketserver: the methods that a pool of threads needs. They are changed on single servers only."""
+"""socketserver: the methods that a thread pool needs. They are changed only on single server objects."""
 
 from __future__ import annotations
 

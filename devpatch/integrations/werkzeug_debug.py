@@ -1,6 +1,6 @@
-"""werkzeug.debug.tbtools: exceptions that the interactive debugger caught.
+"""werkzeug.debug.tbtools: exceptions that the interactive debugger catches.
 
-It catches everything that the application lets out, makes a page of it, and the server sees a healthy response.
+The debugger catches every exception of the application and renders a page, so the server sees no exception.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""werkzeug._reloader: the reloaders' parent, which starts workers, and their loops in the worker's main thread."""
+"""werkzeug._reloader: the reloader's parent, which starts workers, and its loops in the worker's main thread."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def _make_time(time: ModuleType) -> ModuleType:
 
 
 def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    # From Werkzeug 3.1 on the watchdog loop waits for an event, and leaves with the status that means
-    # "reload" once it is set. Before, it sleeps, as the other loop does.
+    # Since Werkzeug 3.1, the watchdog loop waits for an event instead of sleeping. When the event is set, the loop
+    # exits with the status that means "reload". The other loop, and both loops of older versions, sleep.
     wake = getattr(getattr(reloader, "should_reload", None), "set", None)
     if wake is not None:
         ending.on_request(wake)
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
-        # Our own exit comes first: to read its code would count as the interpreter's reading.
+        # RequestedExit comes first: it would count reading ``code`` as a read by the interpreter.
         if not isinstance(error, RequestedExit) and error.code == ExitStatus.RELOAD:
             ending.exit_instead_of_reload()
             sessions.reloading()
@@ -42,7 +42,7 @@ def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args:
     serve, *rest = args
 
     def main() -> None:
-        sessions.worker.serves()  # By now the reloader has seen each file once.
+        sessions.worker.serves()  # The reloader has seen each file once by now.
         serve()
 
     return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)
@@ -67,7 +67,7 @@ def _observe_restart(wrapped: Callable[..., Any], reloader: Any, args: Any, kwar
 
 
 def _listen(address: sessions.Address | None) -> socket.socket:
-    # run_simple has made the socket, and passes it to its worker.
+    # run_simple has created the socket, and passes it to the worker.
     return socket.socket(fileno=socket.dup(int(os.environ["WERKZEUG_SERVER_FD"])))
 
 

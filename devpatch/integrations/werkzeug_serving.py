@@ -1,10 +1,10 @@
 """werkzeug.serving: the start of a server, and each of its requests.
 
-``run_wsgi`` answers a request, and also the exceptions of the application that it catches. It makes a page for
-them by ``InternalServerError``, and that is where they are seen.
+``run_wsgi`` handles a request. It catches the application's exceptions and answers them with
+``InternalServerError``, which is replaced here, so that devpatch sees the exceptions.
 
-Limits: the end of a response is known from the selector that ``run_wsgi`` makes next, to read what the
-client still sends. It may read that until the client closes, so the return of ``run_wsgi`` comes too late.
+Limits: a response counts as written when ``run_wsgi`` creates a selector to read what the client still sends.
+``run_wsgi`` itself may return much later, when the client closes.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     try:
         call = inspect.signature(wrapped).bind(*args, **kwargs).arguments
     except TypeError:
-        return wrapped(*args, **kwargs)  # It says itself what is wrong with the call.
+        return wrapped(*args, **kwargs)  # run_simple itself reports what is wrong with the call.
     if call.get("use_reloader"):
-        # run_simple imports it after its server is made, but what can't be patched in it must be known before.
+        # run_simple imports this module after it has created the server. A failed patch must be known before that.
         importlib.import_module("werkzeug._reloader")
     handlers = call.get("request_handler") or sys.modules[_MODULE].WSGIRequestHandler
     starts.starting(
@@ -49,10 +49,10 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         proof=lambda: _prove(handlers),
     )
     if sessions.worker.has_failed:
-        sessions.end_broken_worker()  # The application is a stand-in that raises for each request.
+        sessions.end_broken_worker()  # The application is a stand-in that fails every request.
     starts.expect_server()
     if not call.get("use_reloader"):
-        sessions.worker.serves()  # The code was changed so. Nothing watches from now on.
+        sessions.worker.serves()  # An edit of the code has turned the reloader off.
     return wrapped(*args, **kwargs)
 
 
@@ -74,7 +74,7 @@ def _prove(handlers: type) -> str | None:
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    # run_simple makes one server. A make_server that the program calls itself embeds one, which is left alone.
+    # run_simple creates one server. If the program itself calls make_server, it embeds a server, which is not ours.
     expected = starts.is_expected()
     if expected:
         call = inspect.signature(wrapped).bind(*args, **kwargs)
@@ -85,22 +85,22 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         sessions.listener.tls = server.ssl_context
         starts.watch(server)
         if starts.is_watched(server):
-            # On the server's own class of handlers: a program may bring one.
+            # Changed on the class that this server uses: a program may have its own.
             ledger.surround_methods(server.RequestHandlerClass, _STEPS)
     return server
 
 
 class _Exchange:
-    """A request that ``run_wsgi`` answers."""
+    """A request that ``run_wsgi`` handles."""
 
     def __init__(self, request: requests.Request) -> None:
         self.request = request
-        self.answers_error = False  # whether the server itself answers an exception now
-        # What the program handles while it serves, as in "except ImportError: app.run()".
+        self.answers_error = False  # whether the server is answering an exception with its own page
+        # An exception that the program handles while it serves, as in "except ImportError: app.run()".
         self._around_server = sys.exc_info()[1]
 
     def raised(self) -> BaseException | None:
-        """Return the exception of the application that is being handled, if there is one."""
+        """Return the application's exception that is being handled, or None."""
         error = sys.exc_info()[1]
         return None if error is self._around_server else error
 
@@ -117,7 +117,7 @@ def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
         token = _exchange.set(_Exchange(request))
         try:
             run_wsgi(handler)
-        except BaseException as error:  # SystemExit, and with passthrough_errors any.
+        except BaseException as error:  # SystemExit, or any exception if passthrough_errors is set.
             request.note(error)
             raise
         finally:
@@ -151,7 +151,7 @@ def _watch_send_response(send_response: Callable[..., Any]) -> Callable[..., Any
 
 def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, error: BaseException, environ: Any = None) -> Any:
-        # Called for every connection error, also for one of the application's own.
+        # Called for every connection error, also for one that the application raises.
         request = requests.current(handler)
         if request is not None:
             request.note(error)
@@ -169,7 +169,7 @@ _STEPS = {
 
 
 def _make_internal_server_error(error_class: Any) -> Any:
-    """Return what makes the server's own page for an exception, and tells that it does."""
+    """Return a function that makes the server's own error page, and records the exception."""
 
     def internal_server_error(*args: Any, **kwargs: Any) -> Any:
         exchange = _exchange.get()
@@ -183,7 +183,7 @@ def _make_internal_server_error(error_class: Any) -> Any:
 
 
 def _make_selectors(module: ModuleType) -> ModuleType:
-    """Return the module with a DefaultSelector that tells that a response was written, or failed."""
+    """Return a copy of the module whose DefaultSelector records that a response was written, or failed."""
     selector = module.DefaultSelector
 
     def default_selector() -> Any:
@@ -202,7 +202,7 @@ def _make_selectors(module: ModuleType) -> ModuleType:
 
 
 class _ClientReader(selectors.DefaultSelector):
-    """Tells when the server is about to wait for more than the client has sent."""
+    """Reports when the server is about to block in a read, because it asks for more than the client has sent."""
 
     def __init__(self, request: requests.Request) -> None:
         super().__init__()

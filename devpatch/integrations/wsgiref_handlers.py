@@ -1,9 +1,9 @@
-"""wsgiref.handlers: one request of a wsgiref server, and so of Django's runserver.
+"""wsgiref.handlers: one request of a wsgiref server, which includes Django's runserver.
 
-``BaseHandler.run`` swallows everything: it logs an exception in a bare ``except`` (SystemExit too)
-and drops connection errors in silence, whoever raised them. So the application is called through a
-function that sees its exceptions. The steps of the handler are watched on the class of each handler object, because
-that may override them. Django's does.
+``BaseHandler.run`` swallows all exceptions: it logs them in a bare ``except`` (SystemExit too), and silently drops
+connection errors, even those of the application. So the application is called through a function that sees its
+exceptions. The handler's steps are watched on the class of each handler object, because the class may override
+them, as Django's does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             request.note(error)
             raise
         finally:
-            _note_status(request, handler)  # The response was cut short.
+            _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
             request.end()
             ending.exit_if_requested()
 
@@ -41,7 +41,7 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
 
 def _begin(handler: Any) -> requests.Request | None:
     connection_handler = getattr(handler, "request_handler", None)
-    if connection_handler is None:  # A program's own request handler does not set it.
+    if connection_handler is None:  # A program's own request handler does not set this attribute.
         accepted = connections.accepted()
         if accepted is None:
             return None
@@ -52,7 +52,7 @@ def _begin(handler: Any) -> requests.Request | None:
 
 
 def _watched(application: Callable[..., Any], request: requests.Request) -> Callable[..., Any]:
-    """Return a function that calls ``application`` and sees its exceptions."""
+    """Return a function that calls ``application`` and records its exceptions."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
         request.call(environ)
@@ -66,7 +66,7 @@ def _watched(application: Callable[..., Any], request: requests.Request) -> Call
 
 
 def _note_status(request: requests.Request, handler: Any) -> None:
-    status = getattr(handler, "status", None)  # such as "200 OK"; the handler forgets it when it closes
+    status = getattr(handler, "status", None)  # such as "200 OK"; ``close`` resets it
     if request.status is None and isinstance(status, str) and status[:3].isdigit():
         request.status = int(status[:3])
 
@@ -86,7 +86,7 @@ def _watch_finish_response(finish_response: Callable[..., Any]) -> Callable[...,
 
 def _watch_handle_error(handle_error: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
-        # It prints the traceback.
+        # The handler prints the traceback.
         error = sys.exc_info()[1]
         if error is not None and requests.current(handler) is not None:
             hide_own_frames(error)
@@ -97,8 +97,8 @@ def _watch_handle_error(handle_error: Callable[..., Any]) -> Callable[..., Any]:
 
 def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
-        # Called when everything was written. Django's handler then reads the rest of the request. An
-        # application's close() may raise: an error like any other.
+        # Called when the response has been written. Django's handler then reads the rest of the request. The
+        # handler also calls the application's close(), which may raise an error like any other.
         request = requests.current(handler)
         if request is None:
             close(handler)

@@ -1,7 +1,7 @@
-"""wsgiref.simple_server: a server that begins to serve, the program's own or the one that Django made.
+"""wsgiref.simple_server: a server that starts to serve, either the program's own or Django's.
 
-Limits: a wsgiref server that serves from another thread than the main one is embedded in a program
-(a metrics exporter, a test's live server). It is left alone unless a framework's command started it.
+Limits: a wsgiref server that does not serve from the main thread is embedded in a program (a metrics exporter, a
+test's live server). It is left alone unless a framework's command started it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
         starts.watch(server)
         sessions.worker.serves()
     elif threading.current_thread() is threading.main_thread() and not starts.is_watched(server):
-        # A program may use what its request has left behind as soon as handle_request has returned.
+        # The program may use the request's results as soon as handle_request() has returned.
         single = wrapped.__name__ == "handle_request"
         starts.starting(
             "wsgiref",
@@ -35,16 +35,16 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
         starts.watch(server)
     result = wrapped(*args, **kwargs)
     if not leaves_threads and starts.is_watched(server):
-        threads.wait_until_done()  # Stock, it handles them itself, or waits for them in server_close().
+        threads.wait_until_done()  # Without devpatch, the server itself would wait for its requests.
     return result
 
 
 def _forks(server: Any) -> bool:
-    mixin = getattr(socketserver, "ForkingMixIn", None)  # Windows has none.
+    mixin = getattr(socketserver, "ForkingMixIn", None)  # Windows does not have it.
     return mixin is not None and isinstance(server, mixin)
 
 
-# Both are inherited from socketserver. They are patched here, so all other servers keep theirs.
+# Both are inherited from socketserver. Patched on this class, they leave other servers unchanged.
 ENTRY_PATCHES = (
     Wrap(_MODULE, "WSGIServer.serve_forever", Capability.START, _observe_start, ("server",)),
     Wrap(_MODULE, "WSGIServer.handle_request", Capability.START, _observe_start, ("server",)),

@@ -1,16 +1,16 @@
 """What a development server goes through. Integrations and features meet here and nowhere else.
 
 An integration reports what happens and asks what to do. A feature registers its listeners and its answers.
-These modules call back, and import neither.
+These modules call both back and import neither.
 
     starts        a server is about to serve; which server objects are watched
-    requests      a request from its begin to its end, its first unhandled error
-    connections   the client's side of a request
+    requests      a request from its start to its end, and its first unhandled error
+    connections   the client's connection
     threads       whether requests run concurrently
-    applications  calls of a WSGI application, whatever server makes them
+    applications  calls of a WSGI application by any server
     loads         code that could not be loaded
     sessions      a reloader's parent and its workers
     endings       how this process ends, and with which exit status
-    proof         a test in the process that requests of a server can be known
-    exceptions, failures   tracebacks without our frames, and exceptions as data
+    proof         a test, in this process, that a server's requests are seen
+    exceptions, failures   tracebacks without devpatch's frames, and exceptions as data
 """

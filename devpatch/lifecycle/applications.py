@@ -1,7 +1,7 @@
-"""Calls of a WSGI application, whatever server makes them: the server gets the exception behind a response.
+"""Pass the exception behind an error response to the WSGI server, whichever server it is.
 
-PEP 3333 has ``start_response(status, headers, exc_info)`` for that. Django and Flask answer exceptions
-themselves and never use it (https://code.djangoproject.com/ticket/16674).
+PEP 3333 defines ``start_response(status, headers, exc_info)`` for that. Django and Flask answer exceptions
+themselves and never pass ``exc_info`` (https://code.djangoproject.com/ticket/16674).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from . import requests
 
 
-class _Call:
-    """A ``start_response`` that adds the error that was noted before it is called."""
+class _StartResponse:
+    """Passes the recorded error, if there is one, to the server's ``start_response``."""
 
     def __init__(self, start_response: Callable[..., Any]) -> None:
         self._start_response = start_response
@@ -27,25 +27,25 @@ class _Call:
 
 
 def _is_test_client(start_response: Callable[..., Any]) -> bool:
-    """Whether Werkzeug's or Flask's test client is the server. It would raise the exception; tests expect the page."""
+    """Whether the server is Werkzeug's or Flask's test client. It would raise the error, but tests expect the page."""
     return getattr(start_response, "__module__", None) == "werkzeug.test"
 
 
-# An application whose calls go through ``call``.
+# For an application whose whole call is wrapped.
 
-_calls: dict[int, _Call] = {}  # those in progress, by the id of their environ
+_calls: dict[int, _StartResponse] = {}  # the calls in progress, by the id of their environ
 
 
 def call(application: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-    """Call ``application``. If it starts the response to an error that was noted, the server gets the error too."""
+    """Call ``application``. If an error is recorded before the response starts, the server gets the error too."""
     __traceback_hide__ = True
     key = id(environ)
-    outer = _calls.get(key)  # of an application that passes its environ to another one
-    this = _calls[key] = _Call(start_response)
+    outer = _calls.get(key)  # the call of an application that passes its environ to another application
+    wrapper = _calls[key] = _StartResponse(start_response)
     try:
-        return application(environ, this.start_response)
+        return application(environ, wrapper.start_response)
     finally:
-        this.error = None  # Its traceback holds this frame.
+        wrapper.error = None  # Its traceback refers to this frame.
         if outer is None:
             del _calls[key]
         else:
@@ -53,40 +53,40 @@ def call(application: Callable[..., Any], environ: dict[str, Any], start_respons
 
 
 def note(environ: Any, error: BaseException) -> None:
-    """Take ``error`` as the first one that the call with ``environ`` did not handle. Never raises."""
-    this = _calls.get(id(environ))
-    if this is not None and this.error is None and not _is_excused(environ, error):
-        this.error = error
+    """Record ``error`` for the call with ``environ`` if it is the first unhandled one. Never raises."""
+    wrapper = _calls.get(id(environ))
+    if wrapper is not None and wrapper.error is None and not _is_excused(environ, error):
+        wrapper.error = error
 
 
-# An application of which only the start of each response is known.
+# For an application of which only the start of each response is wrapped.
 
 # The first error of each request whose response has not begun, by the id of its environ. The environ
-# stands beside it, so that no other one can get the same id.
+# is kept too, so that no other object can get the same id.
 _errors: dict[int, tuple[Any, BaseException]] = {}
-_MOST = 50  # of them; where the page for an error fails as well, no response removes the entry
+_MAX_ERRORS = 50  # No response removes an entry if the error page fails too.
 
 
 def note_before_response(environ: Any, error: BaseException) -> None:
-    """Take ``error`` as the first one before the response to ``environ`` begins. Never raises."""
+    """Record ``error`` until the response to ``environ`` begins, if it is the first one. Never raises."""
     if id(environ) not in _errors and not _is_excused(environ, error):
-        while len(_errors) >= _MOST:
+        while len(_errors) >= _MAX_ERRORS:
             _errors.pop(next(iter(_errors)), None)
         _errors[id(environ)] = (environ, error)
 
 
 def begin_response(environ: Any, start_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what to call instead of ``start_response``, so that it gets an error that was noted."""
+    """Return a ``start_response`` that passes on the recorded error, or the given one if there is no error."""
     noted = _errors.pop(id(environ), None) if _errors else None
     if noted is None:
         return start_response
-    this = _Call(start_response)
-    this.error = noted[1]
-    return this.start_response
+    wrapper = _StartResponse(start_response)
+    wrapper.error = noted[1]
+    return wrapper.start_response
 
 
 def _is_excused(environ: Any, error: BaseException) -> bool:
-    """Whether ``error`` is not the application's, as for a request of a development server. Never raises."""
+    """Whether ``error`` does not count, by the same rules as in ``requests``. Never raises."""
     try:
         request = requests.of(environ)
         return requests.is_dismissed(error) if request is None else request.excuses(error)

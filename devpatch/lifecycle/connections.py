@@ -1,6 +1,6 @@
-"""The client's side of a request: how much of its body arrived, whether the client hung up, the last drain.
+"""The client's connection: how much of a request's body arrived, whether the client hung up, and the last drain.
 
-Nothing is wrapped for good. While a request is handled, the reads and writes of its connection are watched.
+The reads and writes of a connection are watched only while a request is handled.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-# After the response, what the client still sends is read for this many seconds. A close with unread bytes
-# resets the connection, and the client loses the end of the response.
+# After the response, the bytes that the client still sends are read for this many seconds. Closing a socket with
+# unread bytes resets the connection, and the client loses the end of the response.
 DRAIN_LIMIT = 1.0
 _CHUNK = 65536
 _PEEK_LIMIT = 16 * 1024 * 1024  # more than any socket's receive buffer holds
-_LONGEST_CHAIN = 20  # causes of an exception
+_MAX_CAUSES = 20  # of an exception
 
 
 class Accepted(NamedTuple):
-    """A connection that a server hands to its handler."""
+    """A connection that a server passes to its handler."""
 
     server: Any
     connection: Any
@@ -32,7 +32,7 @@ _accepted: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default
 
 
 def handle(accepted: Accepted, handler: Callable[..., Any], *args: Any) -> Any:
-    """Call ``handler`` with ``args``. Code in it learns from ``accepted`` which connection it handles."""
+    """Call ``handler`` with ``args``. While it runs, the function ``accepted`` returns the connection."""
     token = _accepted.set(accepted)
     try:
         return handler(*args)
@@ -41,23 +41,23 @@ def handle(accepted: Accepted, handler: Callable[..., Any], *args: Any) -> Any:
 
 
 def accepted() -> Accepted | None:
-    """Return the connection that this context handles, if it is one of a watched server."""
+    """Return the connection that the current context handles, or None if its server is not watched."""
     return _accepted.get()
 
 
 class Channel:
-    """A request's reads from its connection and writes to it.
+    """Watches the reads and writes of a request on its connection.
 
-    It counts the bytes of the body and remembers the last exception that the connection itself raised.
+    It counts the bytes of the body, and remembers the last exception that a read or a write raised.
     """
 
     def __init__(self, handler: Any) -> None:
-        """Watch the ``rfile`` and ``wfile`` of ``handler``, as far as they can be watched."""
+        """Watch the ``rfile`` and ``wfile`` of ``handler``, if possible."""
         self._handler = handler
-        self._length: int | None = 0  # bytes that are announced; None for a chunked body
+        self._length: int | None = 0  # announced length in bytes; None for a chunked body
         self._arrived = 0
         self._ended = False
-        self._verdict: bool | None = None
+        self._was_cut_short: bool | None = None
         self._raised: BaseException | None = None
         self._raw = _raw(getattr(handler, "rfile", None))
         self._readinto: Any = None
@@ -70,7 +70,7 @@ class Channel:
             self._readinto = self._raw.readinto
             self._raw.readinto = self._read
         except AttributeError:
-            self._raw = None  # Not a stream that can be watched.
+            self._raw = None  # This stream can't be watched.
 
     def _read(self, buffer: Any) -> Any:
         try:
@@ -104,7 +104,7 @@ class Channel:
         return watched
 
     def expect_body(self, environ: Mapping[str, Any]) -> None:
-        """Count from now on the body that ``environ`` announces."""
+        """Start to count the body that ``environ`` announces."""
         self._arrived = 0
         if "HTTP_TRANSFER_ENCODING" in environ:
             self._length = None
@@ -118,7 +118,7 @@ class Channel:
         """Return how many bytes were read along with the headers."""
         if self._raw is None:
             return 0
-        # To peek without a read: the raw stream claims to have nothing.
+        # peek() must not read from the socket, so the raw stream returns no data.
         self._raw.readinto = lambda buffer: None
         try:
             return len(self._handler.rfile.peek())
@@ -129,31 +129,34 @@ class Channel:
             self._raw.readinto = self._read
 
     def answered(self) -> None:
-        """Decide now whether the body was cut short. A client that leaves from now on has its answer."""
-        if self._verdict is None:
-            self._verdict = self._cut_short()
+        """Decide now whether the body was cut short. A client that leaves later has its answer."""
+        if self._was_cut_short is None:
+            self._was_cut_short = self._cut_short()
 
     def close(self) -> None:
-        """Watch no more, and leave the streams as they were."""
+        """Stop watching, and restore the streams."""
         self.answered()
         if self._raw is not None:
             vars(self._raw).pop("readinto", None)
         for name in self._watched_writes:
             vars(self._writer).pop(name, None)
         self._watched_writes = []
-        self._raised = None  # Its traceback may hold this object.
+        self._raised = None  # Its traceback may refer to this object.
 
     def is_complete(self) -> bool:
-        """Whether all of the body has arrived. For a chunked body that is known at its end only."""
+        """Whether the whole body has arrived, or the client has ended the connection.
+
+        The end of a chunked body is not known before the client ends the connection.
+        """
         return self._ended or (self._length is not None and self._arrived >= self._length)
 
     def explains(self, error: BaseException) -> bool:
-        """Whether ``error`` is the client's doing: this very connection raised it, or the body was cut short."""
+        """Whether the client caused ``error``: this connection raised it or its cause, or the body was cut short."""
         return self._has_raised(error) or self._cut_short()
 
     def _has_raised(self, error: BaseException) -> bool:
         link: BaseException | None = error
-        for _ in range(_LONGEST_CHAIN):
+        for _ in range(_MAX_CAUSES):
             if link is None or self._raised is None:
                 return False
             if link is self._raised:
@@ -163,21 +166,21 @@ class Channel:
 
     def _cut_short(self) -> bool:
         """Whether the client ended the connection before the whole body had arrived."""
-        if self._verdict is not None:
-            return self._verdict
+        if self._was_cut_short is not None:
+            return self._was_cut_short
         if self._length == 0 or self._raw is None:
             return False
         connection = self._handler.connection
         if self._length is None or hasattr(connection, "getpeercert"):
-            return self._ended  # Chunked, or TLS, where unread bytes can't be peeked at.
+            return self._ended  # For a chunked body or TLS, unread bytes can't be counted.
         missing = self._length - self._arrived
         if missing <= 0:
             return False
-        return self._ended or (_hung_up(connection) and _waiting(connection, missing) < missing)
+        return self._ended or (_hung_up(connection) and _count_unread(connection, missing) < missing)
 
 
 def _raw(file: Any) -> Any:
-    """Return the unbuffered stream under ``file``, which may be the same."""
+    """Return the raw stream of a buffered ``file``, or ``file`` itself."""
     return getattr(file, "raw", file)
 
 
@@ -190,18 +193,18 @@ def _hung_up(connection: Any) -> bool:
             return bool(poller.poll(0))
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
-            return bool(selector.select(0)) and _waiting(connection, 1) == 0
+            return bool(selector.select(0)) and _count_unread(connection, 1) == 0
     except (OSError, ValueError):
-        return True  # It is closed on our side.
+        return True  # This side has closed it.
 
 
 def has_left(connection: Any) -> bool:
-    """Whether a connection that is readable has come to its end. For TLS that is not known."""
-    return not hasattr(connection, "getpeercert") and _waiting(connection, 1) == 0
+    """Whether the client has ended ``connection``, which must be readable. False for TLS, where it is not known."""
+    return not hasattr(connection, "getpeercert") and _count_unread(connection, 1) == 0
 
 
 def is_readable(connection: Any, seconds: float) -> bool:
-    """Whether a connection has data, or has ended, within ``seconds``."""
+    """Whether ``connection`` has data, or has ended, within ``seconds``."""
     try:
         if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
             poller = select.poll()
@@ -209,11 +212,11 @@ def is_readable(connection: Any, seconds: float) -> bool:
             return bool(poller.poll(seconds * 1000))
         return bool(select.select([connection], [], [], seconds)[0])
     except (OSError, ValueError):
-        return True  # It is closed on our side.
+        return True  # This side has closed it.
 
 
-def _waiting(connection: Any, at_most: int) -> int:
-    """Return how many unread bytes, up to ``at_most``, wait in a connection that has data or has ended."""
+def _count_unread(connection: Any, at_most: int) -> int:
+    """Return the number of unread bytes, up to ``at_most``, in a readable connection."""
     try:
         return len(connection.recv(min(at_most, _PEEK_LIMIT), socket.MSG_PEEK))
     except OSError:
@@ -221,9 +224,9 @@ def _waiting(connection: Any, at_most: int) -> int:
 
 
 def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
-    """Shut the connection down for writing, read what the client still sends for ``limit`` s, then end reading.
+    """Shut down writing, read what the client still sends for at most ``limit`` s, then shut down reading.
 
-    Never raises: whatever goes wrong here, the client is gone.
+    Never raises: if something fails here, the client is gone.
     """
     deadline = time.monotonic() + limit
     try:
@@ -239,7 +242,7 @@ def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
 
 
 def end_reading(connection: Any) -> None:
-    """Let a thread that waits for this connection's next bytes find its end."""
+    """Shut down reading, so that a thread that waits for the client's bytes sees the end of the connection."""
     try:
         _shut_down(connection, socket.SHUT_RD)
     except (OSError, TypeError, ValueError):
@@ -247,5 +250,5 @@ def end_reading(connection: Any) -> None:
 
 
 def _shut_down(connection: Any, how: int) -> None:
-    # Not the method of a TLS socket: it drops the TLS layer, and later writes would go out in the clear.
+    # Not the method of the TLS socket: it drops the TLS layer, so later writes would not be encrypted.
     socket.socket.shutdown(connection, how)

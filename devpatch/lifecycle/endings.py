@@ -1,9 +1,9 @@
-"""The end of this process: its exit statuses by name, and how any thread ends it.
+"""How any thread ends this process, and the exit statuses.
 
-A request's thread never ends the process itself. It requests the end, and the main thread leaves by a
-normal exit, so that atexit handlers run, coverage data is saved and log handlers are flushed. If something
-still holds the interpreter after ``HOLD_LIMIT``, a watchdog runs the atexit handlers, flushes the streams
-and leaves by ``os._exit`` with the same status.
+A request's thread never ends the process itself. It requests the end, and the main thread ends the process by a
+normal exit, so that atexit handlers run, coverage data is saved and log handlers are flushed. If the process still
+runs after ``HOLD_LIMIT``, a watchdog thread runs the atexit handlers, flushes the streams and calls ``os._exit``
+with the same status.
 
 Limits: the watchdog needs ``atexit._run_exitfuncs``, which CPython and PyPy have but do not document.
 """
@@ -19,35 +19,35 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-# The process is gone this many seconds after the request to end it, whatever holds it. The promise
-# is 2 s. The rest is for the atexit handlers and the reloader's parent.
+# The watchdog acts this many seconds after the end was requested, or after the last ``wait_for`` function
+# returned. The README promises 2 s. The rest is for the atexit handlers and the reloader's parent.
 HOLD_LIMIT = 1.7
-# The main thread waits this many seconds for the thread that requested the end to finish its request.
+# The main thread waits at most this many seconds for the thread that requested the end to finish its request.
 RELEASE_LIMIT = 1.2
-# A reload waits this many seconds for the response to an error to be written.
+# A reload waits at most this many seconds until the response to an error is written.
 EXPECTATION_LIMIT = 5.0
 
 
 class ExitStatus(enum.IntEnum):
-    """The exit statuses that devpatch gives to a process."""
+    """Exit statuses by name."""
 
-    STOPPED = 0  # by Ctrl-C or SIGTERM, as both frameworks' reloaders end
+    STOPPED = 0  # Ctrl-C or SIGTERM, as in both frameworks' reloaders
     FAILED = 1  # an unhandled request error, unless a switch names another status
-    REFUSED = 2  # a bad value, or a server that can't be guarded, as for a wrong command line
-    RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this one; never given
+    REFUSED = 2  # a bad value, or a server that can't be guarded; 2 as for a usage error
+    RELOAD = 3  # makes Django's and Werkzeug's reloaders start the worker again; devpatch never exits with it
 
 
 def exit_status_of(code: object) -> tuple[int, str | None]:
-    """Return the exit status of ``SystemExit(code)``, and the text that it prints on stderr, if any.
+    """Return the exit status of ``SystemExit(code)``, and the text that it prints on stderr, or None.
 
-    Reloaders take 3 to mean "reload", so it becomes 1. The rest are Python's rules: None is 0, an
-    integer counts modulo 256, anything else is printed and gives 1.
+    Reloaders take 3 to mean "reload", so 3 becomes 1. Otherwise Python's rules apply: None is 0, an integer counts
+    modulo 256, and any other object is printed and gives 1.
     """
     if code is None:
         return 0, None
     if not isinstance(code, int):
         return int(ExitStatus.FAILED), _text_of(code)
-    status = code & 0xFF if abs(code) < _LONG else 0xFF  # CPython's status where it does not fit a C long
+    status = code & 0xFF if abs(code) < _LONG else 0xFF  # CPython's status if the code does not fit a C long
     return (int(ExitStatus.FAILED) if status == ExitStatus.RELOAD else status), None
 
 
@@ -62,9 +62,9 @@ def _text_of(code: object) -> str:
 
 
 class RequestedExit(SystemExit):
-    """The SystemExit that ends the main thread. It knows whether the interpreter has asked for its status.
+    """The SystemExit that ends the main thread. It records whether the interpreter has read its status.
 
-    A program may catch SystemExit around its server and then end with status 0.
+    A program may catch SystemExit around its server. Then nobody reads the status, and an exit handler applies it.
     """
 
     def __init__(self, status: int) -> None:
@@ -80,7 +80,7 @@ class RequestedExit(SystemExit):
 
 
 class Ending:
-    """The one end of this process. Any thread requests it, the main thread or the watchdog carries it out."""
+    """The end of this process. Any thread requests it. The main thread or the watchdog carries it out."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,36 +88,35 @@ class Ending:
         self._requested = threading.Event()
         self._released = threading.Event()
         self._report: Callable[[], None] | None = None
-        self._owner = threading.Lock()  # held by the thread that runs the atexit handlers
+        self._handlers_lock = threading.Lock()  # held by the thread that runs the atexit handlers
         self._requested_at = 0.0
         self._exit: RequestedExit | None = None
-        self.requested = (
-            False  # whether the process is about to end; a plain attribute, read for each request
-        )
+        # Whether the process is about to end. A plain attribute, because it is read for each request.
+        self.requested = False
         self._on_request: list[Callable[[], object]] = []
         self._waits: list[Callable[[], object]] = []
         self._waited_until = 0.0
         self.status = 0
 
     def on_request(self, act: Callable[[], object]) -> None:
-        """Have ``act`` called when the end is requested, or now if it was. It may wake a main thread elsewhere."""
+        """Call ``act`` when the end is requested, or now if it already is. ``act`` may wake the main thread."""
         self._on_request.append(act)
         if self.requested:
             act()
 
     def wait_for(self, wait: Callable[[], object]) -> None:
-        """Have ``wait`` called before the process ends, in any thread. It must return, the second time quickly."""
+        """Call ``wait`` before the process ends, in any thread. A second call must return quickly."""
         self._waits.append(wait)
 
     def expect_while(self, expected: Callable[[], bool]) -> None:
-        """Have no reload come before the end, while ``expected`` says that the end will be requested shortly."""
+        """Delay a reload while ``expected`` returns True: the end will be requested shortly."""
         self._expectations.append(expected)
 
     def request(self, status: int, report: Callable[[], None]) -> bool:
         """Request the end with ``status``. The first call wins and returns True.
 
-        ``report`` prints the reason. It is called once: when the requesting thread calls ``release``, so that
-        it follows what the framework prints, or else at the last moment.
+        ``report`` prints the reason. It is called once: when the requesting thread calls ``release``, after the
+        framework has printed its own messages, or else just before the process ends.
         """
         with self._lock:
             if self.requested:
@@ -134,26 +133,26 @@ class Ending:
         return True
 
     def release(self) -> None:
-        """Let the process end: the requesting thread's response is written, its connection drained."""
+        """Let the process end. The requesting thread has written its response and drained its connection."""
         self._print_report()
         self._released.set()
 
     def exit_if_requested(self) -> None:
-        """In the main thread, if the end was requested: raise SystemExit. Elsewhere do nothing."""
+        """If the end was requested, raise SystemExit in the main thread. Do nothing in other threads."""
         if self.requested and threading.current_thread() is threading.main_thread():
             self.exit()
 
     def exit_instead_of_reload(self) -> None:
-        """In the main thread, before a reload: if the end is expected, wait for it and raise SystemExit.
+        """Before a reload, in the main thread: if the end is requested or expected, wait for it and raise SystemExit.
 
-        If no end comes within ``EXPECTATION_LIMIT`` s (a client reads the response slowly), the reload goes on.
+        If the end is not requested within ``EXPECTATION_LIMIT`` s, because a client reads slowly, let the reload go on.
         """
         is_expected = any(expected() for expected in self._expectations)
         if self.requested or (is_expected and self._requested.wait(EXPECTATION_LIMIT)):
             self.exit()
 
     def exit(self) -> NoReturn:
-        """Wait for ``release``, at most ``RELEASE_LIMIT`` s, and raise SystemExit."""
+        """Wait at most ``RELEASE_LIMIT`` s for ``release``, then call the ``wait_for`` functions. Raises SystemExit."""
         self._released.wait(self._left_of(RELEASE_LIMIT))
         self._wait_for_others()
         self._print_report()
@@ -169,7 +168,10 @@ class Ending:
             self._waited_until = time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Replace ``time.sleep`` in a reloader's loop: it exits as soon as the end is requested."""
+        """Replace ``time.sleep`` in a reloader's loop.
+
+        Raises SystemExit in the main thread as soon as the end is requested.
+        """
         if threading.current_thread() is not threading.main_thread():
             time.sleep(seconds)
         elif self._requested.wait(seconds):
@@ -182,19 +184,19 @@ class Ending:
             report()
 
     def _normal_exit_begins(self) -> None:
-        # This was registered last, so it is the first atexit handler to run. Without the lock the handlers would
-        # run a second time in the watchdog if one of them takes long.
-        if not self._owner.acquire(blocking=False):
+        # This handler was registered late, so it runs before the program's own ones. Without the lock, the watchdog
+        # would run the handlers a second time if one of them takes long.
+        if not self._handlers_lock.acquire(blocking=False):
             threading.Event().wait()  # The watchdog runs them and ends the process.
         elif self._exit is None or not self._exit.was_read:
-            self._exit_with_status()  # The program caught SystemExit, or came to its end by itself.
+            self._exit_with_status()  # The program caught SystemExit, or ended by itself.
 
     def _watch(self) -> None:
         self._wait_for_others()
         time.sleep(self._left_of(HOLD_LIMIT))
-        if self._owner.acquire(blocking=False):
+        if self._handlers_lock.acquire(blocking=False):
             self._exit_with_status()
-        # Else a normal exit is in progress.
+        # Otherwise a normal exit is in progress.
 
     def _exit_with_status(self) -> NoReturn:
         atexit.unregister(self._normal_exit_begins)

@@ -1,4 +1,4 @@
-"""Exceptions and what is linked to them, and tracebacks without devpatch's own frames."""
+"""Walk linked exceptions, and remove devpatch's own frames from tracebacks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Any
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
-# How Python names the code that starts a module or a command, as opposed to a console's "<console>" or "<stdin>".
+# File names of the code that starts a module or a command. A console's are "<console>" or "<stdin>".
 _STARTERS = ("<frozen ", "<string>")
 
 
 def linked(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error``, its causes and contexts, and the parts of groups, each once."""
+    """Yield ``error``, its causes and contexts, and the parts of exception groups, each once."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -26,7 +26,7 @@ def linked(error: BaseException) -> Iterator[BaseException]:
 
 
 def parts_of(error: BaseException) -> list[BaseException]:
-    """Return the parts of a group of exceptions (PEP 654, or its backport). Other exceptions have none."""
+    """Return the parts of an exception group (PEP 654, or its backport). Other exceptions have none."""
     try:
         parts = getattr(error, "exceptions", ())
     except Exception:
@@ -35,7 +35,7 @@ def parts_of(error: BaseException) -> list[BaseException]:
 
 
 def hide_own_frames(error: BaseException) -> None:
-    """Remove devpatch's frames from the traceback of ``error`` and of all that is linked to it."""
+    """Remove devpatch's frames from the tracebacks of ``error`` and of all exceptions that are linked to it."""
     for link in linked(error):
         link.__traceback__ = _skip_own(link.__traceback__)
         position = link.__traceback__
@@ -60,7 +60,7 @@ def module_that_raised(error: BaseException) -> str:
 
 
 def is_from_console(error: BaseException) -> bool:
-    """Whether ``error`` came up in a console within the program, which goes on afterwards."""
+    """Whether ``error`` was raised in a console within the program. The program goes on afterwards."""
     file: Any = error.filename if isinstance(error, SyntaxError) else None
     if error.__traceback__ is not None:
         file = error.__traceback__.tb_frame.f_code.co_filename

@@ -1,6 +1,6 @@
-"""Exceptions as data, fit for JSON: for the error page, which another process makes, and for the error log.
+"""Describe exceptions as JSON data, for the error page, which another process renders, and for the error log.
 
-It holds exceptions, files, lines and source, but no local variable, setting or environment.
+The data contains exceptions, file names, lines and source, but no local variables, settings or environment.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 
 from .exceptions import hide_own_frames, linked, parts_of
 
-_LONGEST = 200_000  # characters of a traceback's text, of which the middle is left out
-_LONGEST_MESSAGE = 10_000
-_LONGEST_LINE = 500  # characters of a line of source
-_AROUND = 5  # lines of source shown on each side
-_MOST_FRAMES = 100  # of each exception, half of them from either end
-_MOST_LINKS = 20  # exceptions of a chain
-_MOST_PARTS = 20  # exceptions of a group
-_MOST_EXCEPTIONS = 60  # in all, those of chains and groups within groups
+_MAX_TEXT = 200_000  # characters of a traceback; the middle of a longer one is left out
+_MAX_MESSAGE = 10_000  # characters
+_MAX_LINE = 500  # characters of a source line
+_CONTEXT_LINES = 5  # source lines shown before and after a line
+_MAX_FRAMES = 100  # of each exception, half of them from each end
+_MAX_LINKS = 20  # exceptions in a chain
+_MAX_PARTS = 20  # exceptions in a group
+_MAX_EXCEPTIONS = 60  # in all chains and groups together
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return the text of ``error``, its chain of exceptions, and the files that it may come from."""
+    """Return the traceback, summary and chain of ``error``, and the files and paths that may hold its cause."""
     hide_own_frames(error)
     links = chain(error)
     return {
-        "text": _shortened(_traceback_of(error), _LONGEST),
+        "text": _shortened(_traceback_of(error), _MAX_TEXT),
         "summary": _summary(links[-1]),
         "chain": links,
         "files": sorted(_files_of(error)),
@@ -42,7 +42,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 def _traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # Even Python's own module can't show every exception.
+    except Exception:  # The traceback module can't format every exception.
         frames = "".join(traceback.format_tb(error.__traceback__))
         return f"Traceback (most recent call last):\n{frames}{_name_of(type(error))}: {_text_of(error)}\n"
 
@@ -62,7 +62,7 @@ def _name_of(kind: type) -> str:
 
 def _text_of(thing: object) -> str:
     try:
-        return _shortened(str(thing), _LONGEST_MESSAGE)
+        return _shortened(str(thing), _MAX_MESSAGE)
     except BaseException:
         return f"<{_name_of(type(thing))} whose text could not be made>"
 
@@ -74,23 +74,24 @@ def _shortened(text: str, longest: int) -> str:
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 
-def chain(error: BaseException, around: int = _AROUND) -> list[dict[str, Any]]:
+def chain(error: BaseException, around: int = _CONTEXT_LINES) -> list[dict[str, Any]]:
     """Return the exceptions in the order in which Python prints them, each with its relation to the next one.
 
-    Frames get ``around`` lines of source on each side. What is left out because of its length is counted.
+    Each frame gets ``around`` source lines before and after its own line. Exceptions, frames and parts beyond a
+    limit are left out and counted.
     """
     return _Describer(around).chain(error)
 
 
 def bare(error: BaseException) -> dict[str, Any]:
-    """Return a link as in ``chain`` for an exception that nothing but its type can be read from."""
+    """Describe an exception of which only the type can be read, as one link of a ``chain``."""
     left_out = dict.fromkeys(("frames_left_out", "parts_left_out", "earlier_left_out"), 0)
     empty: dict[str, Any] = {"notes": [], "frames": [], "parts": [], "syntax": None, "leads_to": None}
     return {"type": _name_of(type(error)), "message": "", **empty, **left_out}
 
 
 class _Describer:
-    """Describes an exception and all that is linked to it, each once, up to a limit."""
+    """Describes an exception and those that are linked to it, each once, up to a limit."""
 
     def __init__(self, around: int) -> None:
         self._around = around
@@ -102,7 +103,7 @@ class _Describer:
         link: BaseException | None = error
         left_out = 0
         while link is not None and id(link) not in self._seen:
-            if len(links) < _MOST_LINKS and len(self._seen) < _MOST_EXCEPTIONS:
+            if len(links) < _MAX_LINKS and len(self._seen) < _MAX_EXCEPTIONS:
                 self._seen.add(id(link))
                 links.insert(0, {**self._one(link), "leads_to": relation, "earlier_left_out": 0})
             else:
@@ -119,11 +120,11 @@ class _Describer:
     def _one(self, error: BaseException) -> dict[str, Any]:
         syntax = _syntax(error, self._around) if isinstance(error, SyntaxError) else None
         frames = _frames(error, self._around)
-        left_out = max(len(frames) - _MOST_FRAMES, 0)
+        left_out = max(len(frames) - _MAX_FRAMES, 0)
         if left_out:
-            del frames[_MOST_FRAMES // 2 : -_MOST_FRAMES // 2]
+            del frames[_MAX_FRAMES // 2 : -_MAX_FRAMES // 2]
         parts = parts_of(error)
-        described = [self.chain(part) for part in parts[:_MOST_PARTS]]
+        described = [self.chain(part) for part in parts[:_MAX_PARTS]]
         described = [part for part in described if part]
         return {
             "type": _name_of(type(error)),
@@ -143,7 +144,7 @@ def _notes(error: BaseException) -> list[str]:
         notes = list(notes) if isinstance(notes, list | tuple) else [notes]
     except BaseException:
         return []
-    return [_text_of(note) for note in notes[:_MOST_LINKS]]
+    return [_text_of(note) for note in notes[:_MAX_LINKS]]
 
 
 def _frames(error: BaseException, around: int) -> list[dict[str, Any]]:
@@ -165,17 +166,17 @@ def _source(file: str, line: int, around: int, module: dict[str, Any] | None = N
     try:
         linecache.checkcache(file)
         lines = linecache.getlines(file, module)
-    except Exception:  # The name is impossible, or a loader of the program's own fails.
+    except Exception:  # The file name is not valid, or the program's own loader fails.
         return []
     first = max(line - around, 1)
     shown = lines[first - 1 : line + around]
-    return [(number, text.rstrip("\n")[:_LONGEST_LINE]) for number, text in enumerate(shown, start=first)]
+    return [(number, text.rstrip("\n")[:_MAX_LINE]) for number, text in enumerate(shown, start=first)]
 
 
 def _syntax(error: SyntaxError, around: int) -> dict[str, Any] | None:
-    """Return where a SyntaxError is. Offsets count the characters of its line from 1, or are 0 if not known.
+    """Return the position of a SyntaxError. Offsets are in characters, from 1; 0 means not known.
 
-    Return None if it names no line. One that was raised by hand may not.
+    Return None if it has no line. The program itself may have raised it.
     """
     file, line, text = error.filename, error.lineno, error.text
     if not isinstance(file, str) or not isinstance(line, int) or line < 1:
@@ -183,10 +184,10 @@ def _syntax(error: SyntaxError, around: int) -> dict[str, Any] | None:
     source = _source(file, line, around)
     shown = next((content for number, content in source if number == line), None)
     if shown is None and isinstance(text, str):
-        shown = text.rstrip("\n")[:_LONGEST_LINE]
+        shown = text.rstrip("\n")[:_MAX_LINE]
         source = [(line, shown)]
     offset, end = error.offset, getattr(error, "end_offset", None)
-    # In an f-string Python counts in another text than the file's.
+    # For an error in an f-string, Python may count in another text than the line.
     is_of_line = isinstance(text, str) and shown is not None and text.strip() == shown.strip()
     if not is_of_line or not isinstance(offset, int) or not 0 < offset <= len(shown or "") + 1:
         offset, end = 0, 0
@@ -202,7 +203,7 @@ def _syntax(error: SyntaxError, around: int) -> dict[str, Any] | None:
 
 
 def _files_of(error: BaseException) -> set[str]:
-    """Return the files of all the frames, of causes and contexts too, and of a SyntaxError."""
+    """Return the files of all frames, including those of linked exceptions, and of SyntaxErrors."""
     files: set[str] = set()
     for link in linked(error):
         files.update(frame.f_code.co_filename for frame, _line in traceback.walk_tb(link.__traceback__))
@@ -212,13 +213,13 @@ def _files_of(error: BaseException) -> set[str]:
 
 
 def own_modules() -> set[str]:
-    """Return the files of imported modules that are the user's own code."""
+    """Return the files of the imported modules that are the user's own code."""
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return {os.path.abspath(name) for name in names if isinstance(name, str) and is_own(name)}
 
 
 def is_own(file: str) -> bool:
-    """Whether ``file`` is the user's own code, and not of the standard library or of an installed package."""
+    """Whether ``file`` is the user's own code: not the standard library, an installed package or devpatch."""
     if not file or file.startswith("<") or file.startswith(_NOT_OWN):
         return False
     return not _PACKAGE_FOLDERS.intersection(Path(file).parts)

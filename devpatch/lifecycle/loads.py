@@ -1,6 +1,6 @@
-"""Code that could not be loaded: what is reported, and to which listener.
+"""Report to a listener that code could not be loaded.
 
-Limits: a worker imports this before the user's code, so it imports next to nothing.
+Limits: a worker imports this module before the user's code, so it must import little.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# The paths of files that devpatch writes because of an error. Their changes say nothing about the code.
+# The paths of files that devpatch writes when there is an error. A change of them is not a change of the code.
 written: set[str] = set()
 
 
 class End(NamedTuple):
-    """How a worker ended: in words, and its exit status or the name of the signal that ended it."""
+    """How a worker ended: in words, and as its exit status or the name of the signal that ended it."""
 
     summary: str
     status: int | None
@@ -24,13 +24,13 @@ class Listener:
     """Receives the reports. This one ignores them."""
 
     def load_failed(self, error: BaseException) -> None:
-        """Act on ``error``, which prevented the code of this process from being loaded."""
+        """Act on ``error``, which prevented this process from loading its code."""
 
     def worker_ended(self, end: End) -> None:
         """Act on the end of a worker that could not report its error."""
 
     def exited(self, error: BaseException) -> None:
-        """Act on an ``error`` of the code that left a framework's command line. Raises SystemExit."""
+        """Act on ``error``, which ended a framework's command line while the code was loaded. May raise SystemExit."""
 
 
 listener = Listener()

@@ -1,10 +1,10 @@
-"""The proof that requests of a server can be known: its own class of handlers answers two of them in memory.
+"""Prove that devpatch sees a server's requests: the server's handler class answers two requests in this process.
 
-Patches may all fit a version of a framework whose requests take another way. A guard must not claim then that it
-is on. One request is healthy and one fails. Both take the way of a client's request, over a pair of sockets.
+All patches may fit a version of a framework in which requests take another path. A guard must not claim to be on
+then. One of the two requests succeeds and one fails. Both take the path of a client's request, over a socket pair.
 
-Limits: if a program brings a class of handlers, the framework's class that it inherits from answers. The program's
-own code would run otherwise. So a class that calls no WSGI application at all is not noticed.
+Limits: if a program has its own handler class, the framework's class that it inherits from is tested, so that no
+code of the program runs. So a handler class that calls no WSGI application is not noticed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXPECTED: dict[str, list[Event]] = {
 
 
 class ProofError(Exception):
-    """What the application of a proof raises."""
+    """The exception that the test application raises."""
 
 
 def prove(
@@ -35,11 +35,11 @@ def prove(
     server: dict[str, Any],
     prepare: Callable[[type], object] = lambda kind: None,
 ) -> str | None:
-    """Return why the requests of ``handlers``, a class of ``module`` or of a program, can't be known, or None.
+    """Return why the requests of ``handlers`` can't be seen, or None if they can. Never raises.
 
-    ``server`` has the attributes that the class of ``module`` needs of its server. The application is added, as
-    ``app`` and ``get_app``. ``prepare`` makes the changes that the integration makes to a class of handlers. They
-    are made to a subclass that is used for nothing else. Never raises.
+    ``handlers`` is a handler class of ``module``, or a program's subclass of one. ``server`` holds the attributes
+    that the class of ``module`` expects of its server, without the application (``app`` and ``get_app``).
+    ``prepare`` changes a handler class as the integration does. It gets a subclass that is used only here.
     """
     own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ == module), None)
     if own is None:
@@ -47,7 +47,7 @@ def prove(
     try:
         quiet = type(own.__name__, (own,), _QUIET)
         prepare(quiet)
-        if all(_is_known(quiet, server, path) for path in (_HEALTHY, _FAILING)):
+        if all(_is_seen(quiet, server, path) for path in (_HEALTHY, _FAILING)):
             return None
         return f"its requests can't be seen ({module}.{own.__qualname__})"
     except Exception as failure:
@@ -62,7 +62,7 @@ _QUIET: dict[str, Callable[..., Any]] = {
 }
 
 
-# The part of an environ that a wsgiref server prepares.
+# The part of the environ that a wsgiref server prepares.
 _BASE_ENVIRON = {
     "SERVER_NAME": "localhost",
     "SERVER_PORT": "0",
@@ -74,11 +74,11 @@ _BASE_ENVIRON = {
 
 
 def prove_wsgiref(handlers: Any, module: str) -> str | None:
-    """Do as ``prove`` for the handlers of a wsgiref server. Django's are such handlers too."""
+    """Call ``prove`` for the handler class of a wsgiref server, such as Django's."""
     return prove(handlers, module, {"base_environ": _BASE_ENVIRON})
 
 
-def _is_known(handlers: type, attributes: dict[str, Any], path: str) -> bool:
+def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
     raised = ProofError("a test of devpatch") if path == _FAILING else None
     seen: list[tuple[Event, BaseException | None]] = []
     found: list[requests.Request | None] = []
@@ -93,10 +93,10 @@ def _is_known(handlers: type, attributes: dict[str, Any], path: str) -> bool:
     server = SimpleNamespace(**attributes, app=application, get_app=lambda: application)
     undo = requests.watch(server, {event: [_recorder(event, seen)] for event in Event})
     try:
-        _ask(handlers, server, path)
+        _send_request(handlers, server, path)
     finally:
         undo()
-    # Some servers read after the answer, and WRITTEN may come several times.
+    # The other events depend on the server, and WRITTEN may come several times.
     events = list(dict.fromkeys(event for event, _ in seen if event in _EXPECTED[_FAILING]))
     is_found = found[:1] != [None] and found == found[:1] * 3
     return is_found and events == _EXPECTED[path] and seen[-1][1] is raised
@@ -106,10 +106,10 @@ def _recorder(event: Event, seen: list[tuple[Event, BaseException | None]]) -> r
     return lambda request: seen.append((event, request.error))
 
 
-def _ask(handlers: type, server: Any, path: str) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        ours.shutdown(socket.SHUT_WR)
-        accepted = connections.Accepted(server, theirs)
-        connections.handle(accepted, handlers, theirs, ("127.0.0.1", 0), server)
+def _send_request(handlers: type, server: Any, path: str) -> None:
+    client_end, server_end = socket.socketpair()
+    with client_end, server_end:
+        client_end.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        client_end.shutdown(socket.SHUT_WR)
+        accepted = connections.Accepted(server, server_end)
+        connections.handle(accepted, handlers, server_end, ("127.0.0.1", 0), server)

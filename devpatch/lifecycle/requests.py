@@ -1,8 +1,8 @@
-"""A request to a watched server, as an object from its begin to its end.
+"""An object for each request to a watched server, from the start of the request to its end.
 
-An integration begins it around the call of the application. A context variable holds it meanwhile, so code
-that runs for the request finds it, also in the threads of asgiref and Flask, which get a copy of the context.
-It is not in the environ, because Django's debug page shows all of that.
+An integration creates it around the call of the application. A context variable holds it, so code that runs for
+the request finds it, also in the threads of asgiref and Flask, which get a copy of the context. The environ does
+not hold it, because Django's debug page shows the whole environ.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .connections import Channel
 
 
 class Event(enum.Enum):
-    """What features can listen to. Listeners run in the request's thread."""
+    """The events of a request. Listeners run in the request's thread."""
 
     BEGUN = "begun"  # the application is about to be called
-    WRITTEN = "written"  # the framework wrote the last byte of the body; it may come more than once
+    WRITTEN = "written"  # the last byte of the response was written; this event may come more than once
     ONLY_READS = "only reads"  # from now on the server only reads what the client may still send
     # Only for a request with an error, and once:
     READS_BEFORE_ANSWER = "reads before the answer"  # the server reads the client's bytes to their end first
@@ -34,34 +34,34 @@ Listener = Callable[["Request"], None]
 Listeners = dict[Event, list[Listener]]
 
 _listeners: Listeners = {event: [] for event in Event}
-# The listeners of each watched server, by the server's id: a server may have no hash.
+# The listeners of each watched server, by the server's id: a server may not be hashable.
 _watched: dict[int, Listeners] = {}
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
-# By the id of its input stream: an application may run in a thread that has no copy of the context.
+# Requests by the id of their input stream: an application may run in a thread without a copy of the context.
 _by_input: dict[int, Request] = {}
-# Rules of frameworks, for example: exceptions that they answer with a 4xx response.
+# Each function returns whether an exception does not count as an error, such as the one for a cut upload.
 dismissals: list[Callable[[BaseException], bool]] = []
 # The names of the frameworks that are loaded.
 frameworks: list[str] = []
 
 
 def listen(event: Event, listener: Listener) -> Callable[[], None]:
-    """Have ``listener`` called at ``event``. Return a function that undoes it."""
+    """Call ``listener`` at each ``event``. Return a function that undoes it."""
     _listeners[event].append(listener)
     return lambda: _listeners[event].remove(listener)
 
 
 def watch(server: Any, listeners: Listeners | None = None) -> Callable[[], object]:
-    """Have the requests of ``server`` known, and ``listeners`` called for them. Return a function that undoes it.
+    """Watch the requests of ``server``, and call ``listeners`` for them. Return a function that undoes it.
 
-    Without ``listeners`` they are those of ``listen``.
+    By default these are the listeners that ``listen`` has registered.
     """
     _watched[id(server)] = _listeners if listeners is None else listeners
     return lambda: _watched.pop(id(server), None)
 
 
 def is_watched(server: Any) -> bool:
-    """Whether the requests of ``server`` are known."""
+    """Whether the requests of ``server`` are watched."""
     return id(server) in _watched
 
 
@@ -69,22 +69,22 @@ def begin(handler: Any, caller: Any) -> Request | None:
     """Begin a request on the connection of ``handler``, or return None if its server is not watched.
 
     ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. ``caller`` is the
-    object that calls the application, which may be the same. The integration calls ``Request.end``.
+    object that calls the application, often the same one. The integration must call ``Request.end``.
     """
     listeners = _watched.get(id(handler.server))
     return None if listeners is None else Request(handler, caller, listeners)
 
 
 def current(caller: Any = None) -> Request | None:
-    """Return the request that this context works on, or None. With a ``caller``: only if that one began it."""
+    """Return the request of this context, or None. If ``caller`` is given, return only a request that it began."""
     request = _current.get()
     return request if caller is None or request is None or request.caller is caller else None
 
 
 def of(environ: Any) -> Request | None:
-    """Return the request that ``environ`` belongs to: as itself, or as a copy that a middleware made.
+    """Return the request that ``environ`` belongs to, also if a middleware has copied the environ, or None.
 
-    The environ of a test client that a view uses belongs to none.
+    The environ of a test client in a view belongs to no request.
     """
     if not isinstance(environ, Mapping):
         return None
@@ -95,12 +95,12 @@ def of(environ: Any) -> Request | None:
 
 
 def is_dismissed(error: BaseException) -> bool:
-    """Whether a framework raises ``error`` to make a response, or the keyboard raised it."""
+    """Whether ``error`` does not count, because a function in ``dismissals`` says so or Ctrl-C raised it."""
     return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
 
 
 def have_failed() -> bool:
-    """Whether a request in progress has an error, so that its response is not written yet, or just now."""
+    """Whether a request in progress has an error. Its response is about to be written, or was just written."""
     return any(request.error is not None for request in list(_by_input.values()))
 
 
@@ -135,8 +135,8 @@ class Request:
     def owns(self, environ: Mapping[str, Any]) -> bool:
         """Whether ``environ`` is this request's, or a copy of it.
 
-        A middleware may replace the input in a copy. The protocol is a string that the server made for this
-        request alone.
+        A middleware may replace the input stream in a copy. SERVER_PROTOCOL then identifies the request, because
+        the server makes a new string object for each request.
         """
         mine = self.environ
         return environ is mine or any(
@@ -150,21 +150,21 @@ class Request:
 
     @property
     def writer(self) -> Any:
-        """The file that the response is written to. None where a program's own handler has none."""
+        """The file that the response is written to. None if a program's own handler has none."""
         return getattr(self._handler, "wfile", None)
 
     @property
     def method(self) -> str:
-        """The method, with all control characters quoted."""
+        """The method, with percent-encoding for characters that a URL can't contain."""
         return _printable(getattr(self._handler, "command", None) or self.environ.get("REQUEST_METHOD", "?"))
 
     @property
     def url(self) -> str:
-        """The whole URL, with all control characters quoted."""
+        """The absolute URL, with percent-encoding for characters that a URL can't contain."""
         environ = self.environ
         path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):
-            return _printable(path)  # A whole URL, as clients send it to a proxy.
+            return _printable(path)  # An absolute URL, as clients send it to a proxy.
         name = str(environ.get("SERVER_NAME"))
         name = f"[{name}]" if ":" in name else name
         host = environ.get("HTTP_HOST") or f"{name}:{environ.get('SERVER_PORT')}"
@@ -176,23 +176,23 @@ class Request:
         return f"{self.method} {self.url}"
 
     def note(self, error: BaseException, framework: str | None = None) -> None:
-        """Take ``error`` as this request's error if it is the first one. Never raises.
+        """Record ``error`` as this request's error, if it is the first one and counts. Never raises.
 
-        A hang-up of the client and an interrupt from the keyboard are not errors. An exit that the application
-        asked for is one. ``framework`` is the framework that reported it, None where the server did.
+        A hang-up of the client and Ctrl-C do not count. A SystemExit of the application does. ``framework`` is the
+        framework that reported the error, or None if the server did.
         """
-        was_called = bool(self.environ)  # Else the head of the request was malformed.
+        was_called = bool(self.environ)  # Otherwise the head of the request is malformed.
         if was_called and self.error is None and not self.excuses(error):
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
             self.error = error
 
     def dismiss(self, error: BaseException) -> None:
-        """Take ``error`` as a response that the application raises on purpose, so as no error."""
+        """Record that the application raised ``error`` on purpose, as a response. It does not count as an error."""
         self._dismissed = error
 
     def excuses(self, error: BaseException) -> bool:
-        """Whether ``error`` is not the application's: the client hung up, or it stands for a response."""
+        """Whether ``error`` does not count: the client caused it, or it stands for a response. Never raises."""
         try:
             if isinstance(error, SystemExit):
                 return False
@@ -222,7 +222,7 @@ class Request:
         if self.error is not None:
             self.written()
             self._emit(Event.ENDED)
-            self.error = None  # Its traceback may hold this object.
+            self.error = None  # Its traceback may refer to this object.
         self.channel.close()
         if _current.get() is self:
             _current.set(self._outer)

@@ -1,7 +1,7 @@
-"""A session of a reloader: its parent starts workers, one after the other, and each worker loads and serves the code.
+"""A reloader's session: the parent starts one worker after the other, and each worker loads and serves the code.
 
-Both frameworks start a worker, wait, and start the next one if its exit status means "reload". A feature
-may run the session in the parent, and take the worker's reports. Without one, both do nothing.
+Both frameworks start a worker, wait, and start the next one if the exit status means "reload". A feature may run
+the session in the parent, and receive the reports of the worker. Without it, the framework's own code runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .exceptions import module_that_raised
 if TYPE_CHECKING:
     import ssl
 
-Address = list[Any]  # as an integration's own ``listen`` takes it, fit for JSON
+Address = list[Any]  # JSON data that the integration's ``listen`` function takes
 Listen = Callable[["Address | None"], socket.socket]
 
 
@@ -37,14 +37,14 @@ class Role(enum.Enum):
     PLAIN = "plain"  # no reloader
 
 
-# Django's and Werkzeug's reloaders set these in the worker's environment. They are read once, at the start,
-# because runserver_plus --noreload sets Werkzeug's later in its own process.
+# Django's and Werkzeug's reloaders set these in the worker's environment. They are read only once, because
+# runserver_plus --noreload sets Werkzeug's variable later, in its own process.
 _RELOADER_VARIABLES = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
 _is_worker = any(os.environ.get(name) == "true" for name in _RELOADER_VARIABLES)
 
 
 def role(reloads: bool) -> Role:
-    """Return this process's role. ``reloads``: whether its command uses a reloader."""
+    """Return the role of this process. ``reloads``: whether its command uses a reloader."""
     if _is_worker:
         return Role.WORKER
     return Role.SUPERVISOR if reloads else Role.PLAIN
@@ -55,13 +55,13 @@ def role(reloads: bool) -> Role:
 
 @dataclass
 class Session:
-    """What a reloader's parent does: the command that it starts, with which environment, and where it listens."""
+    """How a reloader's parent starts its workers, and where it listens."""
 
     command: Sequence[str]
     environ: Mapping[str, str]
-    address: Address | None  # None where the framework passes its socket to the worker
+    address: Address | None  # None if the framework itself passes its socket to the worker
     listen: Listen  # may raise OSError
-    before_start: Callable[[], object] = lambda: None  # prints what the framework prints before each worker
+    before_start: Callable[[], object] = lambda: None  # prints the framework's message before each worker
     tls: ssl.SSLContext | None = None
     extra_files: frozenset[str] = field(default=frozenset())
     exclude_patterns: frozenset[str] = field(default=frozenset())
@@ -69,7 +69,7 @@ class Session:
 
 @dataclass
 class Listener:
-    """How the server of the present command is to listen, as far as that is known before its session."""
+    """How the server of this command listens, as far as it is known before the session starts."""
 
     address: Callable[[], Address] | None = None
     listen: Listen | None = None
@@ -83,7 +83,7 @@ _has_run = False
 
 
 def take_over(run: Callable[[Session], int]) -> Callable[[], None]:
-    """Have ``run`` called instead of a reloader's own loop over its workers. Return a function that undoes it.
+    """Call ``run`` instead of a reloader's own loop over its workers. Return a function that undoes it.
 
     ``run`` returns the exit status of the last worker.
     """
@@ -103,7 +103,7 @@ def is_taken_over() -> bool:
 
 
 def run(session: Session) -> int:
-    """Run ``session``. Return the status with which its process is to exit."""
+    """Run ``session`` and return the exit status for this process."""
     global _has_run
     assert _run is not None
     _has_run = True
@@ -111,7 +111,7 @@ def run(session: Session) -> int:
 
 
 def has_run() -> bool:
-    """Whether a session was begun in this process, so that this is no first start any more."""
+    """Whether this process has run a session. Then it is past its first start."""
     return _has_run
 
 
@@ -119,10 +119,10 @@ def has_run() -> bool:
 
 
 class Worker:
-    """The worker's side of a session. This one has no supervisor. A feature sets its own by ``set_worker``."""
+    """The worker's side of a session. This one has no supervisor. A feature replaces it with ``set_worker``."""
 
     is_supervised = False
-    has_failed = False  # whether it has reported that its code could not be loaded
+    has_failed = False  # whether it has reported that the code could not be loaded
     is_replaced = False  # whether the supervisor ends it to start the next one
 
     def serves(self) -> None:
@@ -131,29 +131,29 @@ class Worker:
     def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
         """Report that ``error`` prevented the code from being loaded, then call ``show``, which prints it.
 
-        Return False where it has reported before why it ends, or has no supervisor.
+        Return False if that is not reported: it has no supervisor, or has already reported why it ends.
         """
         return False
 
     def reloads(self) -> None:
-        """Report that a file changed and that the worker ends for it. Then let requests come to their end."""
+        """Report that the worker ends because a file changed. Then wait for the requests in progress."""
 
     def ends(self) -> None:
-        """Report that it ends on purpose, and the session with it."""
+        """Report that it ends on purpose, and that the session ends too."""
 
     def moves(self, address: Address) -> bool:
-        """Report if the code now wants another ``address`` than the supervisor's. Return whether it does."""
+        """Return whether ``address`` is not the supervisor's, because the code changed it. If so, report that."""
         return False
 
     def adopt_listener(self) -> socket.socket | None:
-        """Return the supervisor's listening socket, once. None if there is none."""
+        """Return the supervisor's listening socket the first time, or None."""
         return None
 
     def drain(self) -> None:
-        """Accept no more connections, and let requests come to their end."""
+        """Accept no more connections, and wait for the requests in progress."""
 
     def has_reported(self, error: SystemExit) -> bool:
-        """Whether it has reported an exit with the same text. Two of its threads may run the same code."""
+        """Whether it has reported an exit with the same text. Two threads may run the same code."""
         return False
 
 
@@ -168,21 +168,22 @@ ending.on_request(_end_worker)
 
 
 def set_worker(supervised: Worker) -> None:
-    """Have ``supervised`` hear what this worker reports."""
+    """Pass what this worker reports to ``supervised``."""
     global worker
     worker = supervised
 
 
 def reloading() -> None:
-    """Act before this worker ends for a reload: report it, and let requests come to their end."""
+    """Report that this worker ends for a reload, and wait for its requests. Only the main thread does that."""
     if threading.current_thread() is threading.main_thread():
         worker.reloads()
 
 
 def loading(main: Callable[..., Any]) -> Callable[..., None]:
-    """Return what a reloader's worker runs in its thread instead of ``main``, which loads and serves the code.
+    """Return a replacement for ``main``, which a reloader's worker runs in a thread to load and serve the code.
 
-    An exception of ``main`` is reported and ends the worker. Stock, the worker would wait and nobody would serve.
+    An exception of ``main`` is reported and ends the worker. With the framework's own code, the worker would go on
+    and serve nothing.
     """
 
     def load(*args: Any, **kwargs: Any) -> None:
@@ -190,14 +191,14 @@ def loading(main: Callable[..., Any]) -> Callable[..., None]:
             main(*args, **kwargs)
         except BaseException as error:
             if not worker.load_failed(error, partial(_show_as_thread_does, error)):
-                raise  # It ends on purpose.
+                raise  # The worker has already reported why it ends.
             end_broken_worker()
 
     return load
 
 
 def _show_as_thread_does(error: BaseException) -> None:
-    if isinstance(error, SystemExit):  # A thread does not print it.
+    if isinstance(error, SystemExit):  # threading.excepthook does not print it.
         write("".join(traceback.format_exception(error)))
         return
     arguments = (type(error), error, error.__traceback__, threading.current_thread())
@@ -205,30 +206,30 @@ def _show_as_thread_does(error: BaseException) -> None:
 
 
 def end_broken_worker() -> None:
-    """End this worker, whose code could not be loaded. In the main thread it raises SystemExit."""
+    """End this worker, whose code could not be loaded. Raises SystemExit in the main thread."""
     ending.request(ExitStatus.FAILED, lambda: None)
     ending.release()
     ending.exit_if_requested()
 
 
 def command_line_left(error: SystemExit) -> None:
-    """Act on the code's, and not the command line's, ``sys.exit`` while a framework's command line ran."""
+    """Act on a ``sys.exit`` of the code, not of the framework's command line that ran it. May raise SystemExit."""
     report_exit(error)
     loads.listener.exited(error)
 
 
 def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **kwargs: Any) -> Any:
-    """Run ``reloader``, a function of ``module`` that holds a worker's main thread, and report how it ends."""
+    """Run ``reloader``, a function of ``module``, in a worker's main thread, and report how it ends."""
     try:
         result = reloader(*args, **kwargs)
     except SystemExit as error:
         if worker.is_replaced:
             worker.drain()
-        # Our own exit comes first: to read its code would count as the interpreter's reading.
+        # RequestedExit comes first: it would count reading ``code`` as a read by the interpreter.
         if isinstance(error, RequestedExit) or (
             error.code != ExitStatus.RELOAD and module_that_raised(error) == module.__name__
         ):
-            worker.ends()  # The module's handler of SIGTERM raises it, for example.
+            worker.ends()  # For example, the module's SIGTERM handler raised it.
         elif error.code != ExitStatus.RELOAD:
             report_exit(error)
         raise
@@ -237,10 +238,10 @@ def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **k
 
 
 def report_exit(error: SystemExit) -> None:
-    """Report that the code of this worker called ``sys.exit``, and show where. The interpreter does not show that."""
+    """Report that this worker's code called ``sys.exit``, and print the traceback, which the interpreter omits."""
     if worker.load_failed(error, lambda: write("".join(traceback.format_exception(error)))):
         is_shown = not isinstance(error.code, int | None)
-    else:  # Django imports the URLconf in two threads, so the other one may have reported the same exit.
+    else:  # Django imports the URLconf in two threads. The other one may have reported the same exit.
         is_shown = worker.has_reported(error)
     if is_shown:
-        error.code = int(ExitStatus.FAILED)  # The status of a text, which the interpreter would print again.
+        error.code = int(ExitStatus.FAILED)  # Otherwise the interpreter would print the text again.

@@ -1,7 +1,7 @@
-"""The start of a development server: what is checked before it, and which server objects are watched.
+"""The start of a development server, and the server objects that are watched.
 
-Integrations report a start with ``starting`` and the server object with ``watch``. A server that nobody
-reported is not ours and stays untouched.
+An integration reports a start with ``starting``, and the server object with ``watch``. devpatch does not touch a
+server that was not reported.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .endings import ending
 from .exceptions import hide_own_frames
 from .sessions import Role, role
 
-Proof = Callable[[], "str | None"]  # returns why requests of the server can't be known, or None
-Prepare = Callable[[Any], Callable[[], object]]  # changes a server object and returns an undo
+Proof = Callable[[], "str | None"]  # returns why the server's requests can't be seen, or None
+Prepare = Callable[[Any], Callable[[], object]]  # changes a server object and returns the undo
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,9 @@ class Start:
 
     server: str
     role: Role
-    forks: bool = False
-    concurrent: bool | None = (
-        None  # whether it would handle requests concurrently by itself, if that is known
-    )
-    one_at_a_time: str | None = None  # why it must not handle them concurrently
+    forks: bool = False  # whether it forks for each request
+    concurrent: bool | None = None  # whether it handles requests concurrently by default; None: not known
+    one_at_a_time: str | None = None  # why it must not handle requests concurrently
     obstacle: str | None = None  # why the patches do not fit this server
     proof: Proof = field(default=lambda: None)
 
@@ -39,8 +37,8 @@ class Start:
 _on_start: list[Callable[[Start], object]] = []
 _on_load: list[Callable[[], bool]] = []
 _prepares: list[Prepare] = []
-launch_folder: str | None = None  # the working directory at the start of Python, if the assembly knows it
-_servers: dict[int, Any] = {}  # by id: a server may have no hash
+launch_folder: str | None = None  # the working directory at the start of Python, or None
+_servers: dict[int, Any] = {}  # by id: a server may not be hashable
 _record: Callable[[Callable[[], object]], object] | None = None
 _expected: ContextVar[bool] = ContextVar("devpatch_server_expected", default=False)
 
@@ -50,9 +48,9 @@ def listen(
     load: Callable[[], bool],
     record: Callable[[Callable[[], object]], object],
 ) -> None:
-    """Have ``start`` called for each start, and ``load`` once an application is loaded and about to be served.
+    """Call ``start`` for each start, and ``load`` when an application is loaded and about to be served.
 
-    ``load`` returns whether the server is to be watched. ``record`` gets what undoes each change.
+    ``load`` returns whether to watch the server. ``record`` is called with the functions that undo the changes.
     """
     global _record
     _on_start.append(start)
@@ -61,7 +59,7 @@ def listen(
 
 
 def prepare(change: Prepare) -> Callable[[], None]:
-    """Have ``change`` called for each server from now on, before it accepts. Return a function that undoes it."""
+    """Call ``change`` for each new server, before it accepts connections. Return a function that undoes it."""
     _prepares.append(change)
     return lambda: _prepares.remove(change)
 
@@ -86,12 +84,12 @@ def starting(
 
 
 def expect_server() -> None:
-    """Record that the next server of this thread is the reported one."""
+    """Record that the start of this context's next server was reported."""
     _expected.set(True)
 
 
 def is_expected() -> bool:
-    """Return whether the present server is the reported one. It is true once for each ``expect_server``."""
+    """Return whether the start of this server was reported. Each ``expect_server`` counts for one server."""
     expected = _expected.get()
     _expected.set(False)
     return expected
@@ -108,7 +106,7 @@ def is_any_watched() -> bool:
 
 
 def watch(server: Any) -> None:
-    """Watch the requests of ``server``, and let its loop be ended. A second call does nothing."""
+    """Watch the requests of ``server``, and let the end of the process end its loop. A second call does nothing."""
     if is_watched(server):
         return
     wanted = [load() for load in _on_load]
@@ -121,13 +119,13 @@ def watch(server: Any) -> None:
     )
 
     def exit_or_act() -> None:
-        # The serving loop calls this after each request and every half second. From here the loop
-        # ends in its own thread. shutdown() would only make it return.
+        # The serving loop calls this after each request and every half second. SystemExit ends the loop in its
+        # own thread. shutdown() would only make the loop return.
         ending.exit_if_requested()
         service_actions()
 
     def handle_error_without_own_frames(*args: Any) -> None:
-        # It prints a traceback. The report of the first error needs no second one.
+        # The server prints a traceback here. None may follow the report of the first error.
         if not ending.requested:
             error = sys.exc_info()[1]
             if error is not None:
@@ -138,7 +136,7 @@ def watch(server: Any) -> None:
         accepted = connections.Accepted(server, connection)
         connections.handle(accepted, finish_request, connection, address)
 
-    # It is put there with the request to end: a call at each turn of the loop would cost every request a little.
+    # Not set before the end is requested: a call in each turn of the loop would slow down every request.
     ending.on_request(lambda: setattr(server, "service_actions", exit_or_act))
     server.handle_error = handle_error_without_own_frames
     server.finish_request = finish_accepted
@@ -156,7 +154,7 @@ def _unwatch(server: Any) -> None:
 
 
 def caller() -> str:
-    """Return the name of the module that called the patched function, which starts a server."""
+    """Return the name of the module that called the patched function."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         name = str(frame.f_globals.get("__name__", ""))

@@ -1,20 +1,20 @@
-"""Whether a server's requests run concurrently, as a feature decided, and what threads leave behind."""
+"""Whether a server's requests run concurrently, and what a thread must clean up."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# Each thread that ends calls these. Frameworks keep things per thread, for example database connections.
+# A thread calls these before it ends. Frameworks keep resources per thread, such as database connections.
 cleanups: list[Callable[[], object]] = []
 
-_concurrent: bool | None = None  # None: as the server would do it by itself
+_concurrent: bool | None = None  # None: as the server does by default
 _wait: Callable[[], object] | None = None
 
 
 def decide(concurrent: bool, wait: Callable[[], object]) -> Callable[[], None]:
-    """Have requests run concurrently, or one at a time. Return a function that undoes it.
+    """Make requests run concurrently, or one at a time. Return a function that undoes it.
 
-    ``wait`` returns when all requests that were accepted are done.
+    ``wait`` returns when all accepted requests are done.
     """
     global _concurrent, _wait
     _concurrent, _wait = concurrent, wait
@@ -27,11 +27,11 @@ def _forget() -> None:
 
 
 def run_concurrently(by_itself: bool) -> bool:
-    """Return whether a server is to handle requests concurrently. ``by_itself``: whether it would without us."""
+    """Return whether a server handles requests concurrently. ``by_itself``: whether it does by default."""
     return by_itself if _concurrent is None else _concurrent
 
 
 def wait_until_done() -> None:
-    """Wait for the requests in progress, after a program has let its server end."""
+    """Wait for the requests in progress. The program has ended its serving loop."""
     if _wait is not None:
         _wait()

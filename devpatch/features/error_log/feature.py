@@ -1,7 +1,7 @@
 """DEVPATCH_ERROR_LOG: each error becomes a line of JSON in a file, for programs that read errors.
 
-``error_log.schema.json`` describes the lines. They hold no header, body, cookie, local variable or value of a query
-string.
+``error_log.schema.json`` describes the lines. They contain no headers, bodies, cookies, local variables or values
+of query strings.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ErrorLog(Feature):
             return
         self._file.append(
             {
-                **self._facts("request", request.failed_at, request.framework),
+                **self._common_fields("request", request.failed_at, request.framework),
                 "method": request.method,
                 "url": masked(request.url),
                 "status": request.status,
@@ -76,19 +76,19 @@ class ErrorLog(Feature):
 
     def load_failed(self, error: BaseException) -> None:
         """See Feature.load_failed."""
-        self._use(switches.read(os.environ)).append({**self._load(), **_described(error)})
+        self._use(switches.read(os.environ)).append({**self._load_fields(), **_described(error)})
 
     def worker_ended(self, end: loads.End) -> None:
         """See Feature.worker_ended."""
         ended = {"summary": end.summary, "status": end.status, "signal": end.signal}
-        line = {**self._load(), "exception": None, "causes": [], "ended": ended}
+        line = {**self._load_fields(), "exception": None, "causes": [], "ended": ended}
         self._use(switches.read(os.environ)).append(line)
 
-    def _load(self) -> dict[str, Any]:
+    def _load_fields(self) -> dict[str, Any]:
         framework = next(iter(requests.frameworks), None)
-        return {**self._facts("load", None, framework), "method": None, "url": None, "status": None}
+        return {**self._common_fields("load", None, framework), "method": None, "url": None, "status": None}
 
-    def _facts(self, kind: str, moment: float | None, framework: str | None) -> dict[str, Any]:
+    def _common_fields(self, kind: str, moment: float | None, framework: str | None) -> dict[str, Any]:
         now = datetime.now(timezone.utc) if moment is None else datetime.fromtimestamp(moment, timezone.utc)
         return {
             "time": now.isoformat(timespec="microseconds"),
@@ -101,11 +101,11 @@ class ErrorLog(Feature):
 
 
 def _described(error: BaseException) -> dict[str, Any]:
-    """Return the parts of a line that describe ``error``. Never raises."""
+    """Return the fields of a line that describe ``error``. Never raises."""
     try:
         hide_own_frames(error)
         *causes, last = failures.chain(error, around=0)
-    except Exception:  # Nothing can be read from some exceptions.
+    except Exception:  # Some exceptions can't be read.
         causes, last = [], failures.bare(error)
     for link in (last, *causes):
         _shorten(link)
@@ -113,7 +113,7 @@ def _described(error: BaseException) -> dict[str, Any]:
 
 
 def _shorten(link: dict[str, Any]) -> None:
-    """Keep of each frame's source only its own line."""
+    """Replace the source of each frame with the one line that the frame is at."""
     for place in (*link["frames"], *([link["syntax"]] if link["syntax"] else ())):
         place["source"] = next((text for number, text in place["source"] if number == place["line"]), None)
     for chain in link["parts"]:
@@ -122,7 +122,7 @@ def _shorten(link: dict[str, Any]) -> None:
 
 
 def masked(url: str) -> str:
-    """Return ``url`` without the values of its query string, and without a user and password."""
+    """Return ``url`` without the values of its query string, its user name and its password."""
     path, question, query = url.partition("?")
     path = _CREDENTIALS.sub(f"//{_MASK}@", path)
     return path + question + _VALUE.sub(f"={_MASK}", query.partition("#")[0])

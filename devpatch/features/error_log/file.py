@@ -1,7 +1,7 @@
 """The file of DEVPATCH_ERROR_LOG.
 
-Limits: lines stay whole, also from several processes, where an append is one step, as on the local disks of
-POSIX systems. On Windows a lock on the file's first byte ensures that.
+Limits: lines of several processes are not mixed if the file system appends atomically, as local file systems do on
+POSIX. On Windows, a lock on the file's first byte prevents it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def check(path: str) -> None:
 
 
 def _descriptor(path: str) -> int:
-    # Not blocking: a pipe (/dev/stdout in a container is one) may have no reader, or a slow one.
+    # Non-blocking: a pipe (/dev/stdout in a container is one) may have no reader, or a slow one.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     return os.open(path, flags, 0o666)
 
 
 class LogFile:
-    """A file that lines are appended to. It is opened for each line, so it may be moved or deleted meanwhile."""
+    """A file to which lines are appended. It is opened for each line, so it may be moved or deleted in between."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -43,7 +43,7 @@ class LogFile:
         self._reported = False
 
     def append(self, line: dict[str, Any]) -> None:
-        """Append ``line``, whole or not at all. Never raises: a failure is printed once."""
+        """Append ``line``, completely or not at all. Never raises: the first failure is printed."""
         try:
             data = (json.dumps(_clean(line)) + "\n").encode()
             with self._lock:
@@ -64,7 +64,7 @@ def _write(descriptor: int, data: bytes) -> None:
         written = os.write(descriptor, data)
         if written < len(data):  # The disk or a pipe is full.
             end = os.lseek(descriptor, 0, os.SEEK_CUR)
-            if os.fstat(descriptor).st_size == end:  # Nobody has appended a line since.
+            if os.fstat(descriptor).st_size == end:  # Nobody has appended another line.
                 os.ftruncate(descriptor, end - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -86,7 +86,7 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 
 def _clean(value: Any) -> Any:
-    """Return ``value`` with the surrogates in its texts escaped, because UTF-8 has none."""
+    """Return ``value`` with the surrogates in its strings escaped, because UTF-8 can't encode surrogates."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

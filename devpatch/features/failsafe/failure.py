@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a worker is broken. ``text`` is its traceback, or what is known if there is none.
+    """Why a worker is broken. ``text`` is the traceback, or what is known if there is none.
 
-    ``chain`` has the exceptions as ``devpatch.lifecycle.failures`` describes them, or is empty. ``files`` and the
-    folders in ``paths`` may hold the cause. ``was_printed``: whether the terminal has shown it.
+    ``chain`` holds the exceptions as ``devpatch.lifecycle.failures`` describes them, or is empty. ``files``, and the
+    folders in ``paths``, may contain the cause. ``was_printed``: whether the terminal has shown ``text``.
     """
 
     summary: str

@@ -1,6 +1,6 @@
-"""DEVPATCH_FAILSAFE: the reloader's parent becomes a supervisor, and a worker ends its requests before a reload.
+"""DEVPATCH_FAILSAFE: the reloader's parent becomes a supervisor, and a worker drains its requests before a reload.
 
-Without a reloader there is no parent, and so no effect.
+Without a reloader, the switch has no effect.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FailSafe(Feature):
 
 
 def _run(session: sessions.Session) -> int:
-    # Imported here, because a worker does not need it and is started often.
+    # Imported here, because workers start often and do not need it.
     from .supervisor import session as supervisor
 
     return supervisor.run(session)

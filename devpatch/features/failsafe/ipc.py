@@ -1,10 +1,10 @@
-"""What a supervisor and its workers tell each other.
+"""The messages between a supervisor and its workers.
 
-The supervisor describes a worker's session in the worker's environment. A worker's reports are lines of JSON in
-a file of its folder, which works on every platform and outlives the worker. A byte through a pair of sockets
-wakes the supervisor up to read them. The end of that connection tells that the other side has ended.
+The supervisor describes the session in the worker's environment. A worker writes its reports as lines of JSON to a
+file in its folder, which works on every platform and outlives the worker. One byte over a socket pair wakes the
+supervisor, or a standby. When that connection closes, the other side has ended.
 
-Limits: a worker imports this before the user's code, so it imports only what ``json`` needs as well.
+Limits: a worker imports this module before the user's code, so it must import little.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 VARIABLE = "_DEVPATCH_WORKER"
 # Files in a worker's folder.
 REPORTS = "reports"
-STDERR = "stderr"  # the end of what it wrote there
+STDERR = "stderr"  # the end of the worker's stderr
 FAULT = "fault"  # the C-level traceback of a crash
-REPLACED = "replaced"  # made by the supervisor when it ends the worker to start the next one
+REPLACED = "replaced"  # created by the supervisor when it ends the worker to start the next one
 
 
 class Report(enum.Enum):
@@ -26,23 +26,23 @@ class Report(enum.Enum):
 
     SERVING = "serving"  # the code is loaded, the reloader watches, the server accepts connections
     FAILED = "failed"  # the code could not be loaded
-    RELOADING = "reloading"  # a file changed, and the worker ends for it
-    ENDED = "ended"  # it ends on purpose, and the session with it
-    MOVED = "moved"  # the code now wants another address than the supervisor's socket has
+    RELOADING = "reloading"  # a file changed, so the worker ends
+    ENDED = "ended"  # the worker ends on purpose, and the session ends too
+    MOVED = "moved"  # the code wants another address than that of the supervisor's socket
 
 
 class WorkerSession(NamedTuple):
-    """What a worker has to know."""
+    """What a worker needs to know."""
 
     folder: str
-    listener: int | None  # the descriptor of the listening socket to adopt; None if the framework passes it
-    address: list[Any] | None  # the address that the listener was asked to listen at
-    wakeup: int  # the descriptor of the worker's end of the pair of sockets
-    waits: bool = False  # whether it runs none of the user's code before it is woken up
-    wrapt: str | None = None  # the file of wrapt, if one that waits may import that
+    listener: int | None  # the descriptor of the listening socket; None if the framework passes it
+    address: list[Any] | None  # the address at which the supervisor was asked to listen
+    wakeup: int  # the descriptor of the worker's end of the socket pair
+    waits: bool = False  # whether it is a standby, which runs none of the user's code until it is woken
+    wrapt: str | None = None  # the file of wrapt that a standby may import, or None
 
     def to_text(self) -> str:
-        """Return it as the value of an environment variable."""
+        """Return the value of the environment variable."""
         return json.dumps(self._asdict())
 
     @classmethod

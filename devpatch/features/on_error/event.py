@@ -11,11 +11,11 @@ from typing import Any, Literal
 class ErrorEvent:
     """An error that nothing handled.
 
-    ``kind`` is "request", or "load" if the code could not be loaded. ``exception`` has its traceback.
-    ``time`` is the time of the error in UTC. ``server`` is the name of the development server ("runserver", "flask
-    run", …). ``framework`` is "django" or "flask". Both are None if the load failed before they were
-    known. ``framework`` is None for a bare WSGI application too. ``method``, ``url`` and ``environ`` belong to a
-    request and are None for a load. ``environ`` is the WSGI environ, which holds cookies and other secrets.
+    ``kind`` is "request", or "load" if the code could not be loaded. ``exception`` has its traceback. ``time`` is
+    the time of the error in UTC. ``server`` is the name of the development server ("runserver", "flask run", …).
+    ``framework`` is "django" or "flask". Both are None if the load failed before they were known. ``framework`` is
+    also None for a bare WSGI application. ``method``, ``url`` and ``environ`` are those of the request, and None for
+    a load. ``environ`` is the WSGI environ, which contains cookies and other secrets.
     """
 
     kind: Literal["request", "load"]

@@ -1,7 +1,7 @@
 """DEVPATCH_ON_ERROR: callables of the user get an ErrorEvent for each error.
 
-They are called in a thread of their own, one event after the other, so a slow one holds no request. The end of
-the process waits for them, but not for ever.
+For errors of requests, they are called in a separate thread, one event after the other, so a slow callable delays no
+request. The end of the process waits for them, at most ``LIMIT`` seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ...patching import Capability, ledger
 from .. import Feature
 from .event import ErrorEvent
 
-LIMIT = 5.0  # seconds that the end of the process waits for callables
+LIMIT = 5.0  # seconds that the end of the process waits for the callables
 Receiver = Callable[[ErrorEvent], object]
 
 
@@ -100,7 +100,7 @@ def _names_in(settings: switches.Settings) -> tuple[str, ...]:
 
 
 def find(name: str) -> Receiver:
-    """Return the callable of ``name``, which is "package.module:callable". Raises ImportError."""
+    """Return the callable that ``name`` ("package.module:callable") refers to. Raises ImportError."""
     module_name, _, path = name.partition(":")
     try:
         found: Any = reduce(getattr, path.split("."), _module(module_name))
@@ -117,7 +117,7 @@ def _module(name: str) -> ModuleType:
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if main is not None and file is not None and name not in sys.modules and "." not in name:
-        # An import would run the running script a second time.
+        # This is the main script. An import would run it a second time.
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None and os.path.abspath(file) == spec.origin:
             return main
@@ -125,7 +125,7 @@ def _module(name: str) -> ModuleType:
 
 
 class _Calls:
-    """The thread that makes the calls, and the wait for it."""
+    """Calls the receivers in a thread, and waits for these calls."""
 
     def __init__(self) -> None:
         self.receivers: dict[str, Receiver] = {}
@@ -137,7 +137,7 @@ class _Calls:
         self._gave_up = False
 
     def put(self, event: ErrorEvent) -> None:
-        """Have the receivers called with ``event``."""
+        """Call the receivers with ``event``, in the thread."""
         with self._lock:
             self._waiting += 1
             self._events.put(event)
@@ -151,13 +151,13 @@ class _Calls:
         while True:
             event = self._events.get()
             _call(self.receivers, event)
-            del event  # It holds the exception, and all that its frames hold.
+            del event  # It refers to the exception, and so to the variables of all its frames.
             with self._lock:
                 self._waiting -= 1
                 self._done.notify_all()
 
     def finish(self) -> None:
-        """Wait until all calls were made, at most ``LIMIT`` s, once."""
+        """Wait until all calls are done, at most ``LIMIT`` s. After a time-out, do not wait again."""
         with self._lock:
             if self._done.wait_for(lambda: not self._waiting or self._gave_up, LIMIT) or self._gave_up:
                 return
@@ -174,7 +174,7 @@ def _call(receivers: dict[str, Receiver], event: ErrorEvent) -> None:
             result = receiver(event)
             if inspect.iscoroutine(result):
                 asyncio.run(result)
-        except BaseException as error:  # SystemExit too: it would end the thread without a message.
+        except BaseException as error:  # SystemExit too, which would silently end the thread.
             _report_failure(name, error)
 
 

@@ -1,6 +1,6 @@
-"""DEVPATCH_THREADED: requests run concurrently, with a number of threads at most, or one at a time.
+"""DEVPATCH_THREADED: requests run concurrently, with or without a maximum number of threads, or one at a time.
 
-The switch overrides what the command says.
+The switch overrides the options of the command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Threaded(Feature):
 
     def __init__(self) -> None:
         self._concurrent = True
-        self._bound: int | None = None  # the largest number of threads; None: any number
+        self._bound: int | None = None  # the maximum number of threads; None: no maximum
         self._pools: list[Pool] = []
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
@@ -68,7 +68,7 @@ class Threaded(Feature):
             ledger.record(requests.listen(requests.Event.ONLY_READS, self._start_another_thread))
 
     def _change(self, server: Any) -> Callable[[], object]:
-        """Let ``server`` do as was chosen. Return a function that undoes it."""
+        """Make ``server`` handle requests as the switch says. Return a function that undoes it."""
         if self._concurrent:
             pool = Pool(self._bound, threads.cleanups)
             self._pools.append(pool)

@@ -1,4 +1,4 @@
-"""Where the connections of idle clients wait without a thread."""
+"""The connections of idle clients wait in a selector, and not in a thread each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pool import Pool, Task
 
 
 class IdleConnections:
-    """Watches connections, and submits a task when the client sends something or leaves."""
+    """Watches connections. When a client sends something or leaves, it submits a task to the pool."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -36,7 +36,7 @@ class IdleConnections:
         try:
             self._waker.send(b"!")
         except BlockingIOError:
-            pass  # It is about to wake up anyway.
+            pass  # The thread is about to wake up anyway.
 
     def _watch(self, woken: socket.socket) -> None:
         selector = selectors.DefaultSelector()
@@ -59,13 +59,13 @@ class IdleConnections:
             try:
                 selector.register(connection, selectors.EVENT_READ, task)
             except (KeyError, OSError, ValueError):
-                self._submit(task)  # It is closed already, and the task finds that out.
+                self._submit(task)  # The connection is closed. The task notices that.
 
     def _submit(self, task: Task) -> None:
         while True:
             try:
                 self._pool.submit(task)
             except RuntimeError:
-                time.sleep(0.1)  # The system has no thread left at the moment.
+                time.sleep(0.1)  # The system can't start a thread at the moment.
             else:
                 return

@@ -1,7 +1,7 @@
-"""Threads that are used again from one task to the next.
+"""A pool of reusable threads.
 
-A thread that has had no task for ``IDLE_LIMIT`` seconds ends. The thread that became idle last works first,
-so that the others can end. All are daemon threads: none delays a reload, Ctrl-C or an exit.
+A thread that has had no task for ``IDLE_LIMIT`` seconds ends. The thread that became idle last gets the next task, so
+that the others can end. All are daemon threads, so they do not delay a reload, Ctrl-C or an exit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ IDLE_LIMIT = 10.0  # seconds
 
 
 class Pool:
-    """Runs tasks concurrently, each in a thread of its own."""
+    """Runs tasks concurrently, in threads."""
 
     def __init__(self, bound: int | None, cleanups: Sequence[Task]) -> None:
-        """Make an empty pool with at most ``bound`` threads, or any number for None.
+        """Create an empty pool with at most ``bound`` threads, or without a maximum for None.
 
-        Each thread that ends calls ``cleanups``.
+        Each thread calls ``cleanups`` before it ends.
         """
         self.bound = bound
         self.cleanups = cleanups
@@ -32,13 +32,13 @@ class Pool:
         self._all_done = threading.Condition(self._lock)
         self._idle: list[_Thread] = []
         self._waiting: deque[Task] = deque()
-        self._threads = 0  # those that count for the bound
+        self._threads = 0  # those that count towards the bound
         self._unfinished = 0
 
     def submit(self, task: Task) -> None:
-        """Run ``task`` as soon as a thread is free. Its exceptions are reported as those of a thread.
+        """Run ``task`` as soon as a thread is free. Its exceptions go to ``threading.excepthook``.
 
-        Raises RuntimeError if the system has no thread left and the pool has none either.
+        Raises RuntimeError if the pool has no thread and the system can't start one.
         """
         with self._lock:
             if self._idle:
@@ -53,7 +53,7 @@ class Pool:
         except RuntimeError:
             if not self._threads:
                 raise
-            return False  # The system has none left now. One of ours takes the task later.
+            return False  # A thread of the pool takes the task later.
         self._threads += 1
         return True
 
@@ -62,26 +62,26 @@ class Pool:
         return bool(self._waiting)
 
     def stop_counting_this_thread(self) -> None:
-        """In a task that only waits from now on: let another task begin in its place."""
+        """Let another task begin in the place of this thread's task, which only waits from now on."""
         thread = threading.current_thread()
         if self.bound is None or not isinstance(thread, _Thread):
             return
         if thread.pool is not self or not thread.counts:
             return
         with self._lock:
-            # If no thread can be started, this one takes the task later.
+            # If no thread can be started, this thread takes the task later.
             if self._waiting and self._start(self._waiting[0]):
                 self._waiting.popleft()
             thread.counts = False
             self._threads -= 1
 
     def wait_until_done(self) -> None:
-        """Return once no task is left."""
+        """Wait until all tasks are done."""
         with self._all_done:
             self._all_done.wait_for(lambda: not self._unfinished)
 
     def next_task(self, thread: _Thread) -> Task | None:
-        """Return the next task of ``thread``, or None if it is to end."""
+        """Return the next task of ``thread``, or None if the thread must end."""
         with self._lock:
             self._unfinished -= 1
             if not self._unfinished:
@@ -103,7 +103,7 @@ class Pool:
                 self._idle.remove(thread)
                 self._threads -= 1
                 return None
-        return thread.box.get()  # It got a task in the meantime.
+        return thread.box.get()  # The thread has just got a task.
 
 
 class _Thread(threading.Thread):
@@ -117,13 +117,13 @@ class _Thread(threading.Thread):
     def run(self) -> None:
         while self._task is not None:
             try:
-                # An empty context, as in a new thread: one request must not see what another one set.
+                # An empty context, as in a new thread: a request must not see the context variables of another one.
                 contextvars.Context().run(self._task)
             except SystemExit:
-                pass  # It ends only the request, as in a thread of the stock server.
+                pass  # It ends only the request, as in a thread of the server's own.
             except BaseException:
                 threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self)))
-            self._task = None  # It may hold much memory until the next one comes.
+            self._task = None  # Free the task's memory while the thread waits for the next one.
             self._task = self.pool.next_task(self)
         for clean_up in tuple(self.pool.cleanups):
             try:

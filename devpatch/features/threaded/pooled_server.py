@@ -1,8 +1,8 @@
-"""A ``socketserver`` server whose connections are handled by a pool, whatever framework it belongs to.
+"""A ``socketserver`` server of any framework whose connections are handled by a pool.
 
-Its handlers write the headers and the body of a response together, without Nagle's delay. They leave their thread
-while the client of a kept connection sends nothing. When it sends, ``handle`` is called again and continues
-the loop of the handler.
+Its handlers write the headers and the body of a response together, without Nagle's delay. A handler leaves its thread
+while the client of a kept connection sends nothing. When the client sends something, ``handle`` is called again and
+continues the handler's loop.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from .idle_connections import IdleConnections
 from .pool import Pool
 from .response_writer import ResponseWriter
 
-# A thread waits this many seconds for the first byte of a connection. Some clients connect in advance.
+# A thread waits at most this many seconds for the first byte of a connection. Some clients connect in advance.
 FIRST_BYTE_LIMIT = 0.05
-# It waits this many for the next request of a kept connection, unless others wait for a thread.
+# The same for the next request of a kept connection, unless another connection waits for a thread.
 LINGER_LIMIT = 0.005
 
 
 class Suspended(BaseException):
-    """The handler leaves its thread until its client sends something, or others have had their turn.
+    """The handler leaves its thread until its client sends something, or until other connections had their turn.
 
-    It is not an Exception, because a program's own handler may catch all of those.
+    This is not a subclass of Exception, because a program's own handler may catch every Exception.
     """
 
 
-# The connection that this thread works on. A program may wrap its socket after it was accepted, for example for TLS.
+# The connection that this thread handles. The socket does not identify it: a program may wrap an accepted socket,
+# for example for TLS.
 _current: ContextVar[_Connection] = ContextVar("devpatch_pooled_connection")
 
 
 class PooledHandler(socketserver.StreamRequestHandler):
-    """Comes before the server's own handler class."""
+    """A mix-in for the server's own handler class."""
 
     pooled: PooledServer
     suspended = False
-    has_data = False  # whether the next request, or the end, is known to have arrived
+    has_data = False  # whether the next request, or the end of the connection, has arrived
     _pooled_connection: _Connection | None = None
     _requests = 0
 
@@ -60,24 +61,24 @@ class PooledHandler(socketserver.StreamRequestHandler):
             self.wfile = ResponseWriter(self.connection)
 
     def handle(self) -> None:
-        """Handle requests until the connection closes or the client sends nothing. Raises Suspended."""
+        """Handle requests until the connection closes. Raises Suspended when the client sends nothing."""
         self.suspended = False
         if not self.has_data:
-            self._leave_if_nothing_is_there()
+            self._suspend_if_idle()
         self.has_data = True
         super().handle()
 
     def handle_one_request(self) -> None:
         """See http.server.BaseHTTPRequestHandler. Raises Suspended."""
         if not self.has_data:
-            self._leave_if_nothing_is_there()
+            self._suspend_if_idle()
         self.has_data = False
         self._requests += 1
         super().handle_one_request()  # type: ignore[misc]
 
-    def _leave_if_nothing_is_there(self) -> None:
+    def _suspend_if_idle(self) -> None:
         connection, pool = self.connection, self.pooled.pool
-        # What the socket of a TLS connection holds says little. A handler with a time limit closes when it is over.
+        # With TLS, a readable socket may have no data for the handler. With a time-out, the handler itself closes.
         if (
             self._pooled_connection is None
             or hasattr(connection, "getpeercert")
@@ -103,7 +104,7 @@ class PooledHandler(socketserver.StreamRequestHandler):
 
 
 class _Connection:
-    """A client's connection, from its acceptance to its end, suspended or not."""
+    """A client's connection, from accept to close, also while it is suspended."""
 
     def __init__(self, pooled: PooledServer, request: Any, address: Any) -> None:
         self.handler: PooledHandler | None = None
@@ -116,14 +117,14 @@ class _Connection:
         return self.handler is not None and self.handler.suspended
 
     def begin(self) -> None:
-        # ThreadingMixIn's, or what overrides it: it handles, reports errors and closes.
+        # This method of ThreadingMixIn handles the connection, reports errors and closes.
         _current.set(self)
         try:
             self._pooled.server.process_request_thread(self._request, self._address)
         finally:
             self._end_or_wait()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         server, handler = self._pooled.server, self.handler
         assert handler is not None
         _current.set(self)
@@ -146,9 +147,9 @@ class _Connection:
         if handler is None or not handler.suspended:
             self._pooled.connections.pop(self._request, None)
         elif handler.has_data:
-            self._pooled.pool.submit(self.go_on)
+            self._pooled.pool.submit(self.resume)
         else:
-            self._pooled.idle.add(handler.connection, self.go_on)
+            self._pooled.idle.add(handler.connection, self.resume)
 
 
 class PooledServer:
@@ -160,12 +161,14 @@ class PooledServer:
         self.pool = pool
         self.idle = IdleConnections(pool)
         self.connections: dict[Any, _Connection] = {}
-        self._kind, self._handlers = type(server), server.RequestHandlerClass
+        self._server_class, self._handler_class = type(server), server.RequestHandlerClass
         if not isinstance(server, socketserver.ThreadingMixIn):
-            server.__class__ = type(self._kind.__name__, (socketserver.ThreadingMixIn, self._kind), {})
-        if _can_be_pooled(self._handlers):
+            server.__class__ = type(
+                self._server_class.__name__, (socketserver.ThreadingMixIn, self._server_class), {}
+            )
+        if _can_be_pooled(self._handler_class):
             server.RequestHandlerClass = type(
-                self._handlers.__name__, (PooledHandler, self._handlers), {"pooled": self}
+                self._handler_class.__name__, (PooledHandler, self._handler_class), {"pooled": self}
             )
         server.finish_request = partial(self._finish_request, server.finish_request)
         server.shutdown_request = partial(self._shutdown_request, server.shutdown_request)
@@ -175,9 +178,9 @@ class PooledServer:
         """Restore the server. Open connections go on."""
         for name in ("finish_request", "shutdown_request", "process_request"):
             vars(self.server).pop(name, None)
-        self.server.RequestHandlerClass = self._handlers
-        if type(self.server) is not self._kind:
-            self.server.__class__ = self._kind
+        self.server.RequestHandlerClass = self._handler_class
+        if type(self.server) is not self._server_class:
+            self.server.__class__ = self._server_class
 
     def _process_request(self, request: Any, address: Any) -> None:
         pooled_connection = self.connections[request] = _Connection(self, request, address)
@@ -208,7 +211,7 @@ def _can_be_pooled(handlers: Any) -> bool:
 
 
 def _is_buffered(connection: Any, rfile: Any) -> bool:
-    """Whether part of a pipelined request was read along with the one before it."""
+    """Whether part of the next, pipelined request was read together with the last one."""
     timeout = connection.gettimeout()
     try:
         connection.settimeout(0)

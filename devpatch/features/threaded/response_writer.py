@@ -1,18 +1,18 @@
-"""The file that a connection's responses are written to, so that their headers and body leave together."""
+"""A ``wfile`` that sends the headers and the body of a response together."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-_WRITE_LIMIT = 65536  # bytes; more is sent as it comes
+_WRITE_LIMIT = 65536  # bytes; more is sent immediately
 
 
 class ResponseWriter(io.BufferedIOBase):
-    """A connection's ``wfile``. Between ``hold`` and ``release`` it sends only at a flush, or when there is much.
+    """A connection's ``wfile``. Between ``hold`` and ``release``, it sends only when it is flushed or has much data.
 
-    At other times it sends immediately, as the framework's own does: interim responses, a program's own handler.
-    Frameworks flush each part of a body, so nothing is kept while the application prepares the next part.
+    At other times it sends immediately, as the framework's ``wfile`` does. That matters for interim responses and a
+    program's own handler. Frameworks flush each part of a body, so no part waits for the next one.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -23,11 +23,11 @@ class ResponseWriter(io.BufferedIOBase):
         self._holds = False
 
     def hold(self) -> None:
-        """Keep what is written from now on."""
+        """Keep the data that is written from now on."""
         self._holds = True
 
     def release(self) -> None:
-        """Send what was kept, and keep no more. Raises OSError."""
+        """Send the kept data, and send immediately from now on. Raises OSError."""
         self._holds = False
         self.flush()
 
@@ -36,13 +36,13 @@ class ResponseWriter(io.BufferedIOBase):
         return True
 
     def fileno(self) -> int:
-        """See io.IOBase.fileno. The caller may write to it."""
+        """See io.IOBase.fileno. Sends the kept data first, because the caller may write to the descriptor."""
         self.flush()
         descriptor: int = self._sock.fileno()
         return descriptor
 
     def write(self, data: Any) -> int:
-        """Keep ``data``. If it is much, send it after what was kept. Raises OSError."""
+        """Keep ``data``, or send it after the kept data. Return its length in bytes. Raises OSError."""
         size = memoryview(data).nbytes
         if self._holds and self._size + size < _WRITE_LIMIT:
             self._parts.append(bytes(data))
@@ -53,12 +53,12 @@ class ResponseWriter(io.BufferedIOBase):
         return size
 
     def flush(self) -> None:
-        """Send what was kept. Raises OSError, and nothing is kept then either."""
+        """Send the kept data. Raises OSError, and drops the data then."""
         if self._parts:
             data, self._parts, self._size = b"".join(self._parts), [], 0
             self._sock.sendall(data)
 
     def close(self) -> None:
-        """Drop what could not be sent."""
+        """Drop the data that could not be sent."""
         self._parts = []
         super().close()

@@ -1,1 +1,1 @@
-"""The answer to every request while no worker lives: an error page, JSON or plain text."""
+"""The answer to every request while no worker runs: an error page, JSON or plain text."""

@@ -1,7 +1,7 @@
-"""The failure as an answer: an HTML page, JSON or plain text, for clients that may see it.
+"""Answer with the failure, as an HTML page, JSON or plain text, if the client may see it.
 
-By DNS rebinding a foreign web site can read what a server on this machine answers, under a name of its own.
-So the failure is shown only under names that nobody else can own.
+By DNS rebinding, a foreign web site can point its own name at this machine, and read the answers of a server here.
+So the failure is shown only for host names that nobody else can own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FOREIGN_NAME = (
 
 
 def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes | None:
-    """Return the whole response, or None if the client gets the stream of events instead."""
+    """Return the complete response, or None if the client gets the stream of events instead."""
     if not _is_private(request):
         return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, _FOREIGN_NAME, _TEXT)
     if request.path == html.EVENTS_PATH and request.method == "GET":
@@ -56,7 +56,7 @@ def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
 
 def _is_private(request: Request) -> bool:
     hosts = request.headers.get_all("Host", [])
-    # A whole URL as the target names a host of its own, and no browser sends one.
+    # An absolute URL as the target contains another host name. Browsers do not send one.
     if len(hosts) != 1 or not request.target.startswith(("/", "*")):
         return False
     name = hosts[0].strip().lower()

@@ -1,7 +1,7 @@
-"""The failure as a page for browsers: what failed, where, and that the page reloads by itself.
+"""Render the failure as a page for browsers. The page reloads itself when the server starts again.
 
-Everything from the worker is escaped. Characters that change the direction of text are shown by their numbers.
-Nothing is loaded from elsewhere, and a nonce allows its own style and script.
+All text from the worker is escaped. Characters that change the direction of text are shown as code points. The page
+loads nothing from elsewhere. A nonce allows its own style and script.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..failure import Failure
 
 EVENTS_PATH = "/.devpatch/events"
 _ASSETS = Path(__file__).parent
-# The colours of output in a terminal.
+# Colour codes for terminals.
 _COLOURS = re.compile("\u001b\\[[0-9;]*m")
-# Controls of direction, and other characters that make text look like other text (CVE-2021-42574).
+# Direction controls, and other characters that make text look like other text (CVE-2021-42574).
 _CONTROLS = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
@@ -41,7 +41,7 @@ def new_nonce() -> str:
 
 
 def render(failure: Failure, folders: Sequence[str], is_safe_to_repeat: bool, nonce: str) -> str:
-    """Return the page. If its request must not be repeated (a POST), it has a link instead of a reload."""
+    """Return the page. If its request is not safe to repeat (a POST), it shows a link instead of reloading."""
     parts = _headline(failure)
     for number, link in enumerate(reversed(failure.chain)):
         parts.append(_exception(link, is_open=number == 0))
@@ -108,7 +108,7 @@ _STATUS = (
 
 
 def _place(link: dict[str, Any]) -> str:
-    """Return where the user would look first: the innermost frame of their own, or the line of a SyntaxError."""
+    """Return the place that the user wants to see: the innermost frame of their code, or a SyntaxError's line."""
     if link["syntax"]:
         return f"{_path(link['syntax']['file'])}, line {link['syntax']['line']}"
     frames = [frame for frame in link["frames"] if frame["own"]] or link["frames"]
@@ -134,7 +134,7 @@ def _exception(link: dict[str, Any], is_open: bool) -> str:
 
 
 def _parts(link: dict[str, Any]) -> str:
-    """Return the exceptions of a group, each with its chain folded."""
+    """Return the parts of an exception group. Their chains are folded."""
     if not link["parts"]:
         return ""
     parts = "".join(_exception(part, is_open=False) for chain in link["parts"] for part in reversed(chain))
@@ -148,7 +148,7 @@ def _left_out(count: int, what: str) -> str:
 
 
 def _frames(link: dict[str, Any]) -> list[str]:
-    """Return the frames. The user's own stand out, and those of libraries between them are folded together."""
+    """Return the frames. The user's frames stand out. The library frames between them are folded."""
     shown: list[str] = []
     folded: list[str] = []
     frames = link["frames"]
@@ -195,7 +195,7 @@ def _line(number: int, text: str, frame: dict[str, Any]) -> str:
     offset = frame.get("offset", 0)
     if not 0 < offset <= len(text) + 1:
         return marked
-    # As wide as what is shown: controls are written out.
+    # The caret is as wide as the text that is shown, which has code points for controls.
     before = re.sub(r"[^\t]", " ", _shown(text[: offset - 1]))
     width = max(len(_shown(text[offset - 1 : max(frame["end_offset"] - 1, offset)])), 1)
     return f"{marked}<span class='number'>{'':>5}</span> {before}<b class='caret'>{'^' * width}</b>\n"
@@ -211,7 +211,7 @@ def _watched(folders: Sequence[str]) -> str:
 
 
 def _path(file: str) -> str:
-    """Return a file's path with its name emphasised."""
+    """Return a file's path with the file name in bold."""
     try:
         relative = os.path.relpath(file)
     except ValueError:

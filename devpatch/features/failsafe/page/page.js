@@ -22,7 +22,7 @@
       again.hidden = false;
     }
   };
-  // At the first start the whole process begins anew, and its port is free for a moment.
+  // After a failed first start, the whole process starts again. For a moment, nothing listens on its port.
   const retry = (left) => {
     fetch(location.href, { method: "HEAD", cache: "no-store" }).then(leave, () => {
       if (left > 0) {
@@ -48,7 +48,7 @@
       leave();
     }
   };
-  // One connection for all the tabs, to the supervisor: browsers allow six to a site.
+  // All tabs share one connection to the supervisor, because browsers allow only six per site.
   const tabs = new BroadcastChannel("devpatch");
   tabs.onmessage = (message) => act(message.data);
   const watch = () =>
@@ -77,7 +77,7 @@
         if (opened) {
           pass("gone");
         } else {
-          // Between this page and its events the next worker took over.
+          // The next worker took over before this page could connect to the supervisor.
           setTimeout(() => pass("recovered"), 500);
         }
       };
@@ -86,6 +86,6 @@
   if (navigator.locks) {
     navigator.locks.request("devpatch", watch);
   } else {
-    watch(); // Not from this machine, nor over TLS: each tab for itself.
+    watch(); // Locks need localhost or TLS. Without them, each tab has its own connection.
   }
 })();

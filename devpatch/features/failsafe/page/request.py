@@ -1,4 +1,4 @@
-"""A request that is answered with the failure, as far as the answer depends on it, and the bytes of the response."""
+"""Parse a request that is answered with the failure, and build the bytes of the response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class Request:
-    """A request's method, its target, and its headers. What could not be read is empty."""
+    """A request's method, target and headers. A part that could not be parsed is empty."""
 
     method: str
     target: str
@@ -43,11 +43,11 @@ class Request:
 
     @property
     def repeats_safely(self) -> bool:
-        """Whether asking again changes nothing (RFC 9110, section 9.2.1)."""
+        """Whether the method is safe, so that a reload changes nothing (RFC 9110, section 9.2.1)."""
         return self.method in ("GET", "HEAD", "OPTIONS", "TRACE")
 
     def prefers(self, kinds: Sequence[str]) -> str:
-        """Return the media type among ``kinds`` that the client prefers by name, or the last one if it names none."""
+        """Return the media type in ``kinds`` that the client prefers, or the last one if it names none of them."""
         weights: dict[str, float] = {}
         for part in ",".join(self.headers.get_all("Accept", [])).split(","):
             kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -62,7 +62,7 @@ class Request:
     def respond(
         self, status: HTTPStatus, content: str, content_type: str, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """Return a whole response with ``content`` as its body."""
+        """Return a complete response with ``content`` as its body. HEAD gets no body."""
         body = content.encode("utf-8", "backslashreplace")
         named = {
             "Date": email.utils.formatdate(usegmt=True),

@@ -1,6 +1,6 @@
-"""A server that answers every request with the failure, on the session's own socket, while no worker lives.
+"""A server that answers every request with the failure, on the session's own socket, while no worker runs.
 
-It is one thread with an event loop, so clients that send half a request, or read slowly, cost next to nothing.
+It is one thread with an event loop, so clients that send half a request, or read slowly, need few resources.
 
 Limits: HTTP/1 only; each connection carries one request.
 """
@@ -16,24 +16,23 @@ from contextlib import suppress
 
 from .request import Request, event
 
-# What a request's head may be, in bytes, and the seconds that a client has to send it.
-_LONGEST_HEAD = 64 * 1024
-_HEAD_LIMIT = 10.0
-# After the response, what the client still sends is read for so many seconds. A close with unread bytes
-# resets the connection, and the client loses the end of the response.
+_MAX_HEAD = 64 * 1024  # bytes of a request's head
+_HEAD_LIMIT = 10.0  # seconds for a client to send the head
+# After the response, the bytes that the client still sends are read for this many seconds. Closing a socket with
+# unread bytes resets the connection, and the client loses the end of the response.
 _DRAIN_LIMIT = 30.0
 _TLS_DRAIN_LIMIT = 1.0
-_STOP_LIMIT = 5.0
-_LINGER = 0.1  # seconds for the last bytes to leave
-_PAUSE = 0.5  # seconds until the next try to accept, if the system has no descriptor left
-BACKLOG = 128  # connections that wait to be accepted, as Werkzeug has it
+_STOP_LIMIT = 5.0  # seconds for the event loop to act
+_LINGER = 0.1  # seconds for the last bytes to be sent
+_ACCEPT_PAUSE = 0.5  # seconds until the next attempt to accept, if the system has no descriptor left
+BACKLOG = 128  # connections that wait to be accepted; the same as Werkzeug's
 
 Respond = Callable[[Request], bytes | None]  # None: the client gets the stream of events
-_MOST_STREAMS = 200
+_MAX_STREAMS = 200
 
 
 class PageServer:
-    """Accepts connections between ``open`` and ``close``. Those that it has accepted still get their answer."""
+    """Accepts connections between ``open`` and ``close``. Connections that it has accepted still get an answer."""
 
     def __init__(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         self._listener = listener
@@ -42,14 +41,14 @@ class PageServer:
         self._respond: Respond | None = None
         self._is_open = False
         self._streams: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself does not keep them alive
 
     def open(self, respond: Respond) -> None:
-        """Begin to answer each request with the bytes that ``respond`` returns for it."""
+        """Begin to answer each request with what ``respond`` returns. None stands for the stream of events."""
         self._respond = respond
         if self._loop is None:
             self._loop = asyncio.SelectorEventLoop()
-            # It would print a traceback for each client that speaks no TLS.
+            # The default handler prints a traceback for each client that does not speak TLS.
             self._loop.set_exception_handler(lambda loop, context: None)
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="devpatch-page-server", daemon=True
@@ -61,16 +60,16 @@ class PageServer:
         """Stop accepting. New connections wait for the next worker."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_STOP_LIMIT)
-            # The event loop needs a non-blocking one. On some systems a worker's accepted sockets would inherit that.
+            # The event loop made it non-blocking. On some systems, a worker's accepted sockets would inherit that.
             self._listener.setblocking(True)
 
     def notify(self, name: str, *, is_last: bool) -> None:
-        """Send an event to the open pages. After the last one their connections are closed."""
+        """Send the event ``name`` to the open pages. ``is_last``: then close their connections."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._send, event(name), is_last)
 
     def end(self) -> None:
-        """Send what is left, close the pages' connections, and stop."""
+        """Send the remaining bytes, close the connections of the pages, and stop."""
         if self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._send, b"", True)
@@ -82,7 +81,7 @@ class PageServer:
         self._loop = None
 
     def finish(self) -> None:
-        """Wait until everything was sent. The process is about to become another one."""
+        """Give the event loop ``_LINGER`` s to send the remaining bytes, before the process ends or is replaced."""
         if self._loop is not None:
             with suppress(TimeoutError):
                 asyncio.run_coroutine_threadsafe(asyncio.sleep(_LINGER), self._loop).result(_STOP_LIMIT)
@@ -94,7 +93,7 @@ class PageServer:
                 self._streams.discard(writer)
                 writer.close()
 
-    # asyncio's own server loses connections that it accepts in the moment of its close.
+    # asyncio's own server is not used, because it loses connections that it accepts while it closes.
 
     async def _open(self) -> None:
         self._is_open = True
@@ -115,9 +114,9 @@ class PageServer:
             connection, _address = self._listener.accept()
         except BlockingIOError:
             return
-        except OSError:  # There are too many of them at the moment.
+        except OSError:  # There are too many open connections at the moment.
             self._loop.remove_reader(self._listener)
-            self._loop.call_later(_PAUSE, self._watch)
+            self._loop.call_later(_ACCEPT_PAUSE, self._watch)
             return
         connection.setblocking(False)
         task = self._loop.create_task(self._serve(connection))
@@ -126,7 +125,7 @@ class PageServer:
 
     async def _serve(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(_LONGEST_HEAD)
+        reader = asyncio.StreamReader(_MAX_HEAD)
         protocol = asyncio.StreamReaderProtocol(reader)
         with suppress(OSError, asyncio.TimeoutError, ssl.SSLError):
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
@@ -139,7 +138,7 @@ class PageServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = Request.parse(await _read_head(reader))
         if request is None or self._respond is None:
-            return  # It closed without a request. Browsers do that with connections that they make in advance.
+            return  # The client sent no request. Browsers do that with connections that they open in advance.
         response = self._respond(request)
         if response is None:
             await self._stream(request, reader, writer)
@@ -149,28 +148,29 @@ class PageServer:
         if writer.can_write_eof():
             writer.write_eof()
             await asyncio.wait_for(_read_on(reader), _DRAIN_LIMIT)
-        elif request.announces_body:  # TLS has no such end, and clients may wait for it.
+        elif request.announces_body:
+            # TLS can't close only one direction, and clients may wait for the close.
             await asyncio.wait_for(_read_on(reader), _TLS_DRAIN_LIMIT)
 
     async def _stream(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if len(self._streams) < _MOST_STREAMS:
+        if len(self._streams) < _MAX_STREAMS:
             writer.write(request.begin_events())
             self._streams.add(writer)
             try:
-                await _read_on(reader)  # until the client leaves, or the last event was sent
+                await _read_on(reader)  # until the client leaves, or the last event is sent
             finally:
                 self._streams.discard(writer)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
-    """Return the bytes up to the empty line, or fewer if the client stops before it."""
+    """Return the bytes up to the empty line, or fewer if the client stops before it. The body may follow."""
     head = bytearray()
 
     async def read() -> None:
-        while b"\r\n\r\n" not in head and b"\n\n" not in head and len(head) < _LONGEST_HEAD:
-            data = await reader.read(_LONGEST_HEAD)
+        while b"\r\n\r\n" not in head and b"\n\n" not in head and len(head) < _MAX_HEAD:
+            data = await reader.read(_MAX_HEAD)
             if not data:
                 break
             head.extend(data)
@@ -181,5 +181,5 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _read_on(reader: asyncio.StreamReader) -> None:
-    while await reader.read(_LONGEST_HEAD):
+    while await reader.read(_MAX_HEAD):
         pass

@@ -1,6 +1,7 @@
-"""Command lines of development servers with a reloader, and the address in them.
+"""Recognise the command line of a development server with a reloader, and find its address.
 
-Only the command line of Python (``sys.orig_argv``) is read, because the code itself is broken.
+The code is broken, so it is not run. Only the command line of Python (``sys.orig_argv``), the environment and the
+text of the script are read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FLASK_VALUES = frozenset(
     {"--app", "-A", "--env-file", "-e", "--host", "-h", "--port", "-p", "--cert", "--key"}
     | {"--extra-files", "--exclude-patterns"}
 )
-# A string, or a comment, which a string may look like and the other way round.
+# A string or a comment. One pattern matches both, because each may contain what looks like the other.
 _STRING = re.compile(
     r"(?s)(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)"
 )
@@ -37,14 +38,14 @@ _DEBUG = re.compile(rf"\b(debug|use_reloader){_ON}")
 _RELOADER = re.compile(rf"\buse_reloader{_ON}")
 _SETS_DEBUG = re.compile(rf"\.debug{_ON}|\bDEBUG(['\"]\s*\])?{_ON}")
 _NAMES_DEBUG = re.compile(rf"\b(debug|use_reloader)(['\"]\s*:\s*(?!False|0|None)|{_ON})")
-_LONGEST_SCRIPT = 1_000_000  # bytes that are read of it
+_MAX_SCRIPT = 1_000_000  # bytes that are read of a script
 _MODULE = re.compile("-[bBdEiIOqsSuvx]*m")
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A development server's command: its address (None: not known), and the script that starts it, if any."""
+    """A development server's command: its name, its address (None: not known), and the script that runs, if any."""
 
     server: str
     address: Address | None = None
@@ -54,9 +55,10 @@ class Command:
 def recognise(
     argv: Sequence[str], environ: Mapping[str, str], main_file: str | None = None
 ) -> Command | None:
-    """Return the reloading server that ``argv`` starts, or None for all other programs.
+    """Return the reloading server that ``argv`` starts, or None for a command that does not start one.
 
-    ``main_file`` is the file of the main module. It tells what ``python -m`` starts.
+    For any other script or module, return a command with that ``script``: see ``starts_a_server``. ``main_file`` is
+    the file of the main module, for ``python -m``.
     """
     target, arguments = _split(argv[1:])
     name = os.path.basename(target)
@@ -70,7 +72,7 @@ def recognise(
 
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return what Python runs, a script or "-m module", and the arguments for it."""
+    """Return what Python runs, a script or "-m module", and its arguments."""
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -91,7 +93,7 @@ def _django(arguments: list[str]) -> Command | None:
     if any(word in ("-h", "--help", "--version") for word in arguments):
         return None
     if any(word.startswith(("--cert", "--key-file")) for word in arguments):
-        return Command(arguments[0])  # It would speak TLS.
+        return Command(arguments[0])  # The server uses TLS.
     ipv6 = "-6" in arguments or "--ipv6" in arguments
     words = list(_positional(arguments[1:]))
     if not words:
@@ -142,14 +144,14 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
 
 
 def starts_a_server(script: str, environ: Mapping[str, str], *, is_loaded: bool = False) -> bool:
-    """Whether a script's text names Flask or Werkzeug, and starts a server of theirs that reloads.
+    """Whether a script's text imports Flask or Werkzeug, and starts one of their servers with a reloader.
 
-    ``is_loaded``: one of them was imported, by whatever name. The text may be broken, so it is
-    searched and not parsed: for ``app.run(debug=True)``, or for ``.run(`` with debug set by other means.
+    ``is_loaded``: one of them was imported, so the text need not import it. The text may have syntax errors, so it is
+    searched and not parsed: for ``app.run(debug=True)``, or for ``.run(`` with debug set in another way.
     """
     try:
         with open(script, "rb") as file:
-            text = file.read(_LONGEST_SCRIPT).decode("utf-8", "replace")
+            text = file.read(_MAX_SCRIPT).decode("utf-8", "replace")
     except (OSError, ValueError):
         return False
     text = _STRING.sub(lambda found: "" if found[0].startswith("#") else found[0], text)
@@ -169,7 +171,7 @@ def starts_a_server(script: str, environ: Mapping[str, str], *, is_loaded: bool 
 
 
 def _arguments(call: re.Pattern[str], code: str) -> Iterator[str]:
-    """Yield the text between the parentheses of each ``call`` in ``code``, whose strings are empty."""
+    """Yield the text between the parentheses of each ``call`` in ``code``. The strings in ``code`` must be empty."""
     for found in call.finditer(code):
         depth, end = 1, found.end()
         while depth and end < len(code):
@@ -179,7 +181,7 @@ def _arguments(call: re.Pattern[str], code: str) -> Iterator[str]:
 
 
 def _third(arguments: str) -> str:
-    """Return the third argument, which ``app.run`` takes for ``debug``."""
+    """Return the third argument, which is ``debug`` for ``app.run``."""
     while (bare := re.sub(r"\([^()]*\)", "", arguments)) != arguments:
         arguments = bare
     return [*arguments.split(","), "", "", ""][2].strip()

@@ -1,10 +1,10 @@
-"""The first start of a command that is a reloading development server, and whose code is broken.
+"""Hold the first start of a reloading development server whose code is broken.
 
-There is no reloader yet, so the process itself waits. Then it becomes the same command again, with the same
-arguments, folder, environment and terminal, and without a further layer of processes. (On Windows there is one,
-because a process can't become another one there.)
+There is no reloader yet, so the process itself waits for a change. Then it replaces itself with the same command,
+with the same arguments, folder, environment and terminal. (On Windows it starts a child process, because a process
+can't replace itself there.)
 
-Limits: ``sys.exit`` in a plain script, ``os._exit`` and signals end it as always.
+Limits: ``sys.exit`` in a plain script, ``os._exit`` and signals end the process as always.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from .watching import Watcher, project_folders
 def hold_if_server(
     folder: str, environ: dict[str, str], error: BaseException, from_command_line: bool
 ) -> None:
-    """If ``error`` ended a reloading server's first start, wait and start it again. Else do nothing.
+    """If ``error`` ended a reloading server's first start, wait for a change and start the server again.
 
-    The process was started in ``folder`` with ``environ``. The traceback of ``error`` was printed.
+    The process was started in ``folder`` with ``environ``. The traceback of ``error`` has been printed.
     ``from_command_line``: Django's or Flask's own command line ran, so a ``sys.exit`` of the code counts too.
-    Raises SystemExit once somebody ended the wait.
+    Raises SystemExit if Ctrl-C or SIGTERM ends the wait.
     """
     settings = switches.read(environ)
     if sessions.has_run() or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
         return
     if "RUN_MAIN" in environ or "WERKZEUG_RUN_MAIN" in environ or is_from_console(error):
         return  # A reloader's worker, or a console within the program.
-    # The present environment: Flask has read its .flaskenv into it.
+    # The current environment, because Flask has read its .flaskenv into it.
     main_file = getattr(sys.modules.get("__main__"), "__file__", None)
     command = recognise(sys.orig_argv, os.environ, main_file)
     if command is None or sys.flags.interactive or sys.flags.inspect:
@@ -55,7 +55,7 @@ def hold_if_server(
     if not _is_held(error, command, from_command_line):
         return
     if isinstance(error, SystemExit) and isinstance(error.code, str):
-        write(f"{error.code}\n")  # The interpreter would have printed it.
+        write(f"{error.code}\n")  # The interpreter would have printed this text.
     loads.report_failure(error)
     try:
         _hold(error, command, folder)
@@ -84,7 +84,7 @@ def _hold(error: BaseException, command: Command, folder: str) -> None:
     listener = _listen(command.address) if command.address else None
     if listener is not None:
         waiting.page_server = PageServer(listener, None)
-    # As both frameworks do it, because process 1 of a container has no default.
+    # As both frameworks do. Process 1 of a container has no default handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(ExitStatus.STOPPED)))
     say(f"fail-safe: {command.server} could not start; {_where(command, listener)}")
     try:
@@ -110,13 +110,13 @@ def _listen(address: Address) -> socket.socket | None:
     host, port, ipv6 = address
     listener = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
     try:
-        if os.name == "posix":  # On Windows it would allow two servers on the same port.
+        if os.name == "posix":  # On Windows, this option would allow two servers on the same port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except (OSError, OverflowError, UnicodeError):
         listener.close()
-        return None  # The server prints the reason once it gets that far.
+        return None  # The server itself prints the reason later.
     return listener
 
 
@@ -134,7 +134,7 @@ def _start_again(folder: str, environ: dict[str, str]) -> NoReturn:
 
 
 def _interpreter() -> str:
-    """Return the interpreter as it was typed, if that still is the same one."""
+    """Return the interpreter as it was typed, if that still is this interpreter."""
     typed = sys.orig_argv[0]
     try:
         found = shutil.which(typed)

@@ -5,7 +5,7 @@
          │                                          ▼
          └──── a file changes, or Enter ◄── answer with the failure
 
-While no worker accepts connections, they wait in the socket's backlog. None is refused.
+While no worker accepts connections, they wait in the backlog of the socket. No connection is refused.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
 from .worker_process import INTERRUPT_LIMIT, Verdict, Worker, script_of
 
-_POLL_INTERVAL = 0.1  # seconds between two looks at a worker that loads
-# A worker that has reported its failure is ended if it does not end by itself within these seconds.
+_POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
+# Seconds for a worker to end by itself after it has reported why it ends. Then it is terminated.
 _FAILURE_LIMIT = 4.0
-# One that reloads may have slow exit handlers, but clients wait for the next one meanwhile.
+# The same for a worker that reloads. It may have slow exit handlers, but clients wait for the next worker.
 _RELOAD_LIMIT = 10.0
-# When a worker has begun to serve, its reloader needs so many seconds to see an earlier change.
-_HANDOVER = 2.5
+# Seconds that the reloader of a worker which has begun to serve may need to see an earlier change.
+_HANDOVER_LIMIT = 2.5
 
 
 def run(session: Session) -> int:
@@ -58,16 +58,16 @@ class Supervisor:
         self._waiting = Waiting(self._watcher)
         self._folder = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
-        self._before: Snapshot = {}
-        self._standby: Worker | None = None  # starts while the one before it ends
-        self._listen()
+        self._snapshot_before: Snapshot = {}
+        self._standby: Worker | None = None  # starts while the worker before it ends
+        self._open_listener()
 
-    def _listen(self) -> None:
+    def _open_listener(self) -> None:
         session = self._session
         try:
             self._listener = session.listen(session.address)
         except Exception:
-            # No edit of the code repairs that. The worker fails in the same way and prints its usual message.
+            # An edit of the code can't repair this. The worker fails in the same way and prints its usual message.
             self._waiting.page_server = None
             self._descriptor = None
             return
@@ -99,7 +99,7 @@ class Supervisor:
         except _TerminalClosed:
             shutil.rmtree(self._folder, ignore_errors=True)
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGHUP)  # It ends as if the signal had never been handled.
+            os.kill(os.getpid(), signal.SIGHUP)  # This process ends as if the signal had not been handled.
             raise
         finally:
             self._end_standby()
@@ -107,16 +107,15 @@ class Supervisor:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run_worker(self) -> tuple[Worker, Verdict]:
-        self._before = self._watcher.look()
+        self._snapshot_before = self._watcher.look()
         self._waiting.throttle.begin_start()
         self._session.before_start()
         worker = self._start()
         try:
-            verdict = self._attend(worker)
+            verdict = self._supervise(worker)
             if verdict is Verdict.INTERRUPTED:
-                time.sleep(
-                    INTERRUPT_LIMIT
-                )  # Ctrl-C reaches this process too. An exception of that kind does not.
+                # Ctrl-C reaches this process too. A KeyboardInterrupt that the code raised itself does not.
+                time.sleep(INTERRUPT_LIMIT)
                 verdict = Verdict.BROKEN
         except KeyboardInterrupt:
             worker.wait(INTERRUPT_LIMIT)
@@ -143,8 +142,8 @@ class Supervisor:
             self._standby.forget()
             self._standby = None
 
-    def _attend(self, worker: Worker) -> Verdict:
-        """Wait until ``worker`` has ended, or end it if it can't go on. Return what its end means."""
+    def _supervise(self, worker: Worker) -> Verdict:
+        """Wait until ``worker`` has ended, or end it because a file changed or it hangs. Return what its end means."""
         failed_at: float | None = None
         looked_at = time.monotonic()
         while not worker.has_ended():
@@ -152,7 +151,7 @@ class Supervisor:
             reports = worker.reports()
             if Report.SERVING in reports:
                 return self._hand_over(worker)
-            if reports:  # It is about to end, unless another thread holds it.
+            if reports:  # The worker is about to end, unless one of its threads keeps it alive.
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
                     return _end(worker)
@@ -165,23 +164,26 @@ class Supervisor:
         return worker.verdict()
 
     def _hand_over(self, worker: Worker) -> Verdict:
-        """Leave the watching to the worker's own reloader. Handle what changed before that watched."""
+        """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
         self._waiting.throttle.forget()
-        if not self._ends(worker, _HANDOVER):
+        if not self._wait_for_end(worker, _HANDOVER_LIMIT):
             imported = worker.reports()[Report.SERVING]["modules"]
-            self._watcher.include(imported, (), self._before, worker.started_at)
+            self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
             missed = [name for name in changes if name in imported]
-            if missed and not self._ends(worker, _HANDOVER):
+            if missed and not self._wait_for_end(worker, _HANDOVER_LIMIT):
                 self._waiting.announce_change(missed)
                 worker.replace()
                 return Verdict.RELOAD
-            self._ends(worker)
+            self._wait_for_end(worker)
         return worker.verdict()
 
-    def _ends(self, worker: Worker, seconds: float = math.inf) -> bool:
-        """Whether ``worker`` ended within ``seconds``. As soon as it begins to reload, the standby starts."""
+    def _wait_for_end(self, worker: Worker, seconds: float = math.inf) -> bool:
+        """Wait at most ``seconds`` for ``worker`` to end. Return whether it has ended.
+
+        When it begins to reload, start the standby, and give the worker ``_RELOAD_LIMIT`` s before it is terminated.
+        """
         deadline = time.monotonic() + seconds
         while not worker.has_ended():
             left = deadline - time.monotonic()
@@ -200,18 +202,18 @@ class Supervisor:
         return True
 
     def _changes_in_start(self, snapshot: Snapshot, has_ended: bool = False) -> list[str]:
-        return self._waiting.throttle.in_start(self._before, snapshot, has_ended=has_ended)
+        return self._waiting.throttle.in_start(self._snapshot_before, snapshot, has_ended=has_ended)
 
     def _move(self, address: list[object]) -> None:
         if self._waiting.page_server is not None:
             self._listener.close()
         self._session.address = address
-        self._listen()
+        self._open_listener()
 
     def _hold(self, worker: Worker) -> None:
         """Wait for a change, unless a file has changed since the worker began to start."""
         failure = worker.failure()
-        self._watcher.include(failure.files, failure.paths, self._before, worker.started_at)
+        self._watcher.include(failure.files, failure.paths, self._snapshot_before, worker.started_at)
         if not failure.was_printed:
             fault = worker.fault()
             console.write(f"{fault}\n" if fault else "")
@@ -225,7 +227,7 @@ class Supervisor:
 
 
 class _TerminalClosed(BaseException):
-    """The terminal is gone."""
+    """The terminal was closed."""
 
 
 def _close_terminal(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The terminal of a session: the Enter key while it waits, and its state after a worker died."""
+"""The terminal of a session: wait for the Enter key, and restore the settings after a worker died."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Terminal:
             return None
 
     def restore(self) -> None:
-        """Restore its state at the begin of the session. A debugger or a prompt may have died with the echo off."""
+        """Restore the settings from the start of the session. A debugger or a prompt may have died with echo off."""
         if (
             self._descriptor is None
             or self._attributes is None
@@ -53,7 +53,7 @@ class Terminal:
             pass
 
     def forget_input(self) -> None:
-        """Discard earlier input, which was not meant for us."""
+        """Discard earlier input, which was meant for the worker."""
         if self._descriptor is None or not self._is_ours():
             return
         try:
@@ -79,11 +79,11 @@ class Terminal:
         except OSError:
             typed = b""
         if not typed:
-            self._descriptor = None  # Ctrl-D, or the terminal is gone: Enter can't be pressed any more.
+            self._descriptor = None  # After Ctrl-D, or without its terminal, Enter can't be pressed any more.
         return bool(typed)
 
     def _is_ours(self) -> bool:
-        # A process in the background is stopped when it touches the terminal.
+        # The system stops a background process that reads or changes the terminal.
         if not hasattr(os, "tcgetpgrp"):
             return True
         try:

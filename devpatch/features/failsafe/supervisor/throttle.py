@@ -1,4 +1,4 @@
-"""Which changes of files start a worker, where programs write into their own project."""
+"""Decide which changes of files start a worker, because programs may write files in their own project."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 from .watching import Snapshot, differences, has_grown, is_source
 
-_MOST_IN_A_ROW = 5  # starts in a row because of a source that each worker changes
-# Programs write these rather than read them. Their changes during a start say nothing about the code.
+_MAX_IN_A_ROW = 5  # starts in a row that a source may cause if each worker changes it
+# Programs usually write these files. A change during a start is not a change of the code.
 _WRITTEN = re.compile(
     r".*(\.log(\.\d+)?|\.db|\.sqlite3?|-wal|-shm|-journal|\.pid|\.lock|\.sock|\.tmp|\.prof)"
 )
-# People write these, and programs read them.
+# People write these files, and programs read them.
 _READ = re.compile(
     r".*\.(ya?ml|toml|json|ini|cfg|conf|env|xml|html?|jinja2?|j2|css|js|ts|csv|po|sql|graphql|md|rst)|.*/\.\w*env"
 )
@@ -21,8 +21,8 @@ _READ = re.compile(
 class StartThrottle:
     """Prevents a file that a program writes, such as a log, from starting one worker after the other."""
 
-    PROMPT = 10.0  # seconds; the worker itself may cause a change that comes sooner after its end
-    MOST_PROMPT = 5  # starts in a row that one file may cause so, if it is not a source
+    PROMPT = 10.0  # seconds after a worker's end; the worker itself may cause a change within this time
+    MOST_PROMPT = 5  # starts in a row that such changes of one file may cause, if it is not a source
 
     def __init__(self) -> None:
         self._in_a_row: dict[str, int] = {}
@@ -37,11 +37,11 @@ class StartThrottle:
         self._in_this_start = set()
 
     def in_start(self, before: Snapshot, after: Snapshot, *, has_ended: bool) -> list[str]:
-        """Return the changes during a worker's start that require another one.
+        """Return the changes during a worker's start that require another start.
 
-        The worker may have made them itself. So a file that is not a source does not count while the worker lives.
-        After that it does not count if it has only grown, as a log does, unless programs read files of that name.
-        A file that changes in every start does not count either.
+        The worker may have made the changes itself. So a file that is not a source does not count while the worker
+        lives. After the worker's end (``has_ended``), it does not count if it has only grown, like a log, unless
+        programs read files of that name. A file that changes in every start counts only for the first starts.
         """
         changes = [
             name
@@ -57,12 +57,10 @@ class StartThrottle:
         for name in set(changes) - self._in_this_start:
             self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
         self._in_this_start.update(changes)
-        return [
-            name for name in changes if self._in_a_row[name] <= (_MOST_IN_A_ROW if is_source(name) else 1)
-        ]
+        return [name for name in changes if self._in_a_row[name] <= (_MAX_IN_A_ROW if is_source(name) else 1)]
 
     def _is_new_source(self, name: str) -> bool:
-        """Whether a source that changed in the last start has another content now. True for all other files."""
+        """Whether a source that changed in the last start has new content now. True for all other files."""
         if not is_source(name) or name in self._in_this_start:
             return True
         try:
@@ -74,7 +72,7 @@ class StartThrottle:
         return was != content or name not in self._in_a_row
 
     def in_wait(self, changes: list[str], waited: float) -> list[str]:
-        """Return the ``changes`` that require a start, ``waited`` s after the last worker's end."""
+        """Return the ``changes`` that require a start. ``waited`` is the time since the last worker's end, in s."""
         wanted = [name for name in changes if name not in self.muted]
         for name in wanted:
             if not is_source(name):
@@ -84,6 +82,6 @@ class StartThrottle:
         return [name for name in wanted if name not in self.muted]
 
     def forget(self) -> None:
-        """Start over: the code works again, or somebody asked for a start."""
+        """Forget all counts: the code works again, or somebody pressed Enter."""
         self._prompt.clear()
         self.muted.clear()

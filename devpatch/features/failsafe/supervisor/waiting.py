@@ -1,4 +1,4 @@
-"""The wait for a change: the failure stands in for the server until a file changes or Enter is pressed."""
+"""Wait for a change: answer requests with the failure until a file changes or Enter is pressed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .throttle import StartThrottle
 from .watching import Snapshot, Watcher, differences, is_echo
 from .worker_process import reap
 
-# What is printed at a worker's end may reach a file through another program (`| tee log`) within these seconds.
+# Seconds in which the output at a worker's end may reach a file through another program (`| tee log`).
 _ECHO_LIMIT = 2.0
-_DEBOUNCE = 0.1  # seconds without a further change before a start: editors save in several steps
-_MOST_LOOKS = 20
+_DEBOUNCE = 0.1  # seconds without another change before a start: editors save in several steps
+_MAX_LOOKS = 20
 
 
 class Waiting:
-    """What a session needs to wait. ``page_server`` is None if the address is not known or not ours."""
+    """Waits for a change. ``page_server`` is None if the address is not known or can't be used."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -31,7 +31,7 @@ class Waiting:
         self.page_server: PageServer | None = None
 
     def wait(self, failure: Failure, before: Snapshot) -> None:
-        """Return once a file differs from the snapshot ``before``, or Enter was pressed."""
+        """Wait until a file differs from the snapshot ``before``, or Enter is pressed."""
         self.notify("broken", is_last=True)
         folders = self.watcher.folders
         if self.page_server is not None:
@@ -50,7 +50,7 @@ class Waiting:
             self.throttle.forget()
 
     def _wait_for_change(self, before: Snapshot, text: str) -> list[str]:
-        """Return the files that changed, or none if Enter was pressed."""
+        """Return the files that changed. The list is empty if Enter was pressed."""
         began = time.monotonic()
         while not self.terminal.wait_for_enter(self.watcher.interval):
             if os.getpid() == 1:
@@ -75,7 +75,7 @@ class Waiting:
 
     def _debounce(self) -> None:
         before = self.watcher.look()
-        for _ in range(_MOST_LOOKS):
+        for _ in range(_MAX_LOOKS):
             time.sleep(_DEBOUNCE)
             after = self.watcher.look()
             if after == before:

@@ -1,10 +1,10 @@
-"""Snapshots of the files whose change may repair a broken worker, and which of them changed.
+"""Take snapshots of the files whose change may repair a broken worker, and compare them.
 
-A worker that serves has its framework's own reloader. This is for the time before that, and after it died.
-It polls: a snapshot of 1,000 files takes some 3 ms, and some four are taken each second. So nothing
-has to be installed.
+While a worker serves, its framework's own reloader watches. This module watches before that, and after the worker
+has died. It polls, so that no package has to be installed. A snapshot of 1,000 files takes about 3 ms, and at most
+five are taken per second.
 
-Limits: symbolic links to directories are not followed. Beyond ``_MOST`` files the deepest are not seen.
+Limits: symbolic links to directories are not followed. Beyond ``_MAX_FILES`` files, the deepest files are not seen.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from collections.abc import Collection, Iterable
 from ....lifecycle import loads
 from ....lifecycle.failures import is_own
 
-Stamp = tuple[int, ...] | None  # None: not there
+Stamp = tuple[int, ...] | None  # None: the file does not exist
 Snapshot = dict[str, Stamp]
 
-_MOST = 50_000
-_LONGEST_ECHO = 1_000_000  # bytes
-SESSION_FOLDER = ".devpatch-session-"  # how the names of sessions' own temporary folders begin
+_MAX_FILES = 50_000
+_MAX_ECHO = 1_000_000  # bytes
+SESSION_FOLDER = ".devpatch-session-"  # how the names of the sessions' temporary folders begin
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "dist-packages"}
     | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 )
-# What interpreters and editors put beside the file that they are about.
+# Files that interpreters and editors create next to a source file.
 _SKIPPED_FILES = re.compile(
     r".*\.py[co] | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*",
     re.VERBOSE,
@@ -38,7 +38,7 @@ _SOURCE = (".py", ".pyi", ".pyx", ".pth")
 
 
 class Watcher:
-    """Takes snapshots of the project's files, and of others that it was given."""
+    """Takes snapshots of the project's files, and of other files that it was given."""
 
     def __init__(
         self,
@@ -47,27 +47,30 @@ class Watcher:
         files: Iterable[str],
         exclude_patterns: Collection[str],
     ) -> None:
-        """Watch ``folders`` with all that is below them, the top level of ``paths``, and ``files``."""
+        """Watch ``folders`` and everything below them, the top level of ``paths``, and ``files``.
+
+        Files that match one of ``exclude_patterns`` (see fnmatch) are not watched.
+        """
         projects = dict.fromkeys(map(os.path.abspath, folders))
         self.folders = [path for path in projects if not _is_too_wide(path)]
         self._paths = set(map(os.path.abspath, (*paths, *projects)))
         self._files = set(map(os.path.abspath, files))
         self._exclude = exclude_patterns
-        self._took = 0.0
+        self._duration = 0.0
 
     @property
     def interval(self) -> float:
-        """The seconds between two snapshots: few, but most of the time is not spent on them."""
-        return max(0.2, 4 * self._took)
+        """The seconds between two snapshots. At most a fifth of the time is spent on snapshots."""
+        return max(0.2, 4 * self._duration)
 
     def look(self) -> Snapshot:
-        """Return a snapshot of all the files."""
+        """Return a snapshot of all watched files."""
         started = time.perf_counter()
         snapshot: Snapshot = {}
         for path in self._paths:
-            _look_at_top_level(path, snapshot)
+            _scan_top_level(path, snapshot)
         for folder in self.folders:
-            _look_below(folder, snapshot)
+            _scan_below(folder, snapshot)
         for file in self._files:
             snapshot[file] = _stamp(file)
         for name in loads.written:
@@ -77,18 +80,18 @@ class Watcher:
                 del snapshot[name]
         for name in [name for name, stamp in snapshot.items() if stamp and stamp[2:] in _OUTPUTS]:
             del snapshot[name]
-        self._took = time.perf_counter() - started
+        self._duration = time.perf_counter() - started
         return snapshot
 
     def include(self, files: Iterable[str], paths: Iterable[str], before: Snapshot, since: float) -> None:
         """Watch ``files`` and the top level of ``paths`` from now on.
 
-        ``before`` gets them as they were at the time ``since``, in seconds since the epoch. Those that
-        were changed after it count as changed.
+        The new files are added to ``before``. A file that was modified after ``since``, in seconds since the epoch,
+        is added as missing, so that it counts as changed.
         """
         files = set(files)
         self._files.update(files)
-        # A module that was not found may be created beside one that was.
+        # A module that was not found may be created next to one that was found.
         folders = {os.path.dirname(file) for file in files if is_own(file)}
         self._paths.update(path for path in folders.union(paths) if os.path.isdir(path))
         for name, stamp in self.look().items():
@@ -98,8 +101,8 @@ class Watcher:
 
 
 def project_folders(script: str | None, folder: str) -> list[str]:
-    """Return the folders of a project that ``script`` (None: a module) starts in ``folder``."""
-    # A console script's folder holds the commands of the whole environment.
+    """Return the folders of a project that ``script`` (None for a module) starts in ``folder``."""
+    # The folder of a console script contains the commands of the whole environment.
     return [
         folder,
         *([os.path.dirname(os.path.abspath(script))] if script and script.endswith(".py") else []),
@@ -126,29 +129,29 @@ def _stamp(path: str | int) -> Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-# The files of our own output. They change whenever a worker prints something.
+# The files that stdout and stderr are redirected to. They change whenever a worker prints something.
 _OUTPUTS = {stamp[2:] for stamp in map(_stamp, (1, 2)) if stamp}
 
 
-def _look_at_top_level(path: str, snapshot: Snapshot) -> None:
+def _scan_top_level(path: str, snapshot: Snapshot) -> None:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.is_dir():
-                    # Its time changes when Python puts a __pycache__ into it. Its inode changes when it is
-                    # created again.
+                    # The time of a folder changes when Python creates a __pycache__ in it. The inode changes
+                    # only when the folder is created again.
                     if not _is_skipped(entry.name):
                         snapshot[entry.path] = (0, 0, entry.inode(), 0)
                 elif not _SKIPPED_FILES.fullmatch(entry.name):
                     snapshot[entry.path] = _stamp(entry.path)
     except OSError:
-        snapshot[path] = _stamp(path)  # A zip file, or nothing yet.
+        snapshot[path] = _stamp(path)  # A zip file, or a path that does not exist yet.
 
 
-def _look_below(folder: str, snapshot: Snapshot) -> None:
+def _scan_below(folder: str, snapshot: Snapshot) -> None:
     home = os.path.expanduser("~")
-    todo = deque([folder])  # the nearest first, because the number is limited
-    while todo and len(snapshot) < _MOST:
+    todo = deque([folder])  # the nearest folders first, because the number of files is limited
+    while todo and len(snapshot) < _MAX_FILES:
         try:
             here = todo.popleft()
             with os.scandir(here) as entries:
@@ -161,7 +164,7 @@ def _look_below(folder: str, snapshot: Snapshot) -> None:
                     elif not _SKIPPED_FILES.fullmatch(entry.name):
                         snapshot[entry.path] = _stamp(entry.path)
         except OSError:
-            continue  # It has just gone, or is not ours to read.
+            continue  # The folder was just removed, or can't be read.
 
 
 def _is_skipped(folder: str) -> bool:
@@ -184,18 +187,18 @@ def is_source(name: str) -> bool:
 
 
 def is_echo(name: str, before: Stamp, after: Stamp, text: str) -> bool:
-    """Whether a session itself wrote what was appended to a file: the failure's ``text``, or a line of devpatch."""
+    """Whether the session itself caused the text appended to a file: part of ``text``, or a line of devpatch."""
     if is_source(name) or before is None or after is None or not has_grown(before, after):
         return False
     try:
         with open(name, "rb") as file:
             file.seek(before[1])
-            added = file.read(_LONGEST_ECHO).decode("utf-8", "replace")
+            added = file.read(_MAX_ECHO).decode("utf-8", "replace")
     except OSError:
         return False
     return "devpatch: " in added or any(len(line) > 10 and line in text for line in added.splitlines())
 
 
 def has_grown(before: Stamp, after: Stamp) -> bool:
-    """Whether a file is the same one and longer than before, as a log is."""
+    """Whether a file is the same file and longer than before, like a log."""
     return before is not None and after is not None and before[2:] == after[2:] and before[1] < after[1]

@@ -25,13 +25,13 @@ from ..failure import Failure
 from ..ipc import Report
 from ..worker import draining, preloading
 
-# A worker has so many seconds to end after SIGTERM. Stock, it is killed immediately.
+# Seconds for a worker to end after SIGTERM. The frameworks' own reloaders kill it immediately.
 STOP_LIMIT = 0.7
-# Ctrl-C reaches the terminal's whole process group, so the worker ends by itself.
+# Seconds for a worker to end after Ctrl-C, which reaches the terminal's whole process group.
 INTERRUPT_LIMIT = 0.6
-# A child of the worker may hold its end of the wake-up socket, so the worker's end is polled as well.
+# A child of the worker may keep the wake-up socket open, so the end of the worker is polled as well.
 _POLL_INTERVAL = 0.2  # seconds
-_LAST_POLL_INTERVAL = 0.002  # the same once the socket is closed: the worker ends now
+_LAST_POLL_INTERVAL = 0.002  # the same just after the socket was closed: the worker is about to end
 _STDERR_LINES = 50
 _OUR_FRAME = f'  File "{Path(__file__).parents[3]}{os.sep}'
 
@@ -39,14 +39,14 @@ _OUR_FRAME = f'  File "{Path(__file__).parents[3]}{os.sep}'
 class Verdict(enum.Enum):
     """What the end of a worker means for the session."""
 
-    RELOAD = "reload"  # the next one is due
-    MOVED = "moved"  # the next one is due, at another address
+    RELOAD = "reload"  # the next worker is due
+    MOVED = "moved"  # the next worker is due, at another address
     ENDED = "ended"  # the session ends with it
-    INTERRUPTED = "interrupted"  # by Ctrl-C, or by an exception of that kind
+    INTERRUPTED = "interrupted"  # by Ctrl-C, or by a KeyboardInterrupt of the code
     BROKEN = "broken"  # it ended because of the code
 
 
-# Somebody wants the session to end by one of these. The code is not the reason.
+# The exit statuses for signals that somebody sends to end the session. The code is not the reason.
 _ENDING_SIGNALS = frozenset(
     -getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
@@ -63,26 +63,27 @@ class Worker:
         parent_folder: Path,
         before: Worker | None = None,
     ) -> None:
-        """Start it. It gets a folder in ``parent_folder``. Raises OSError.
+        """Start the process. It gets its own folder in ``parent_folder``. Raises OSError.
 
-        With a worker ``before`` it, it is a standby: its interpreter starts while that one comes to its end, and
-        it runs none of the user's code before ``go``.
+        ``listener_descriptor`` is the listening socket to adopt, or None. If ``before`` is given, the new worker is
+        a standby: its interpreter starts while the worker ``before`` ends, and runs none of the user's code until
+        ``go``.
         """
         self.folder = Path(tempfile.mkdtemp(dir=parent_folder))
         self._script = script_of(session.command)
-        self.started_at = time.time()  # seconds since the epoch, to be compared with those of files
-        self._wakeup, its_end = socket.socketpair()
-        with its_end:
-            its_end.set_inheritable(True)
-            session_of_worker = ipc.WorkerSession(
+        self.started_at = time.time()  # seconds since the epoch, compared with the times of files
+        self._wakeup, worker_end = socket.socketpair()
+        with worker_end:
+            worker_end.set_inheritable(True)
+            worker_session = ipc.WorkerSession(
                 folder=str(self.folder),
                 listener=listener_descriptor,
                 address=session.address if listener_descriptor else None,
-                wakeup=its_end.fileno(),
+                wakeup=worker_end.fileno(),
                 waits=before is not None,
                 wrapt=None if before is None else before.wrapt(),
             )
-            environ = {**session.environ, ipc.VARIABLE: session_of_worker.to_text()}
+            environ = {**session.environ, ipc.VARIABLE: worker_session.to_text()}
             with _interrupts_blocked(before is not None):
                 self._process = subprocess.Popen(session.command, env=environ, close_fds=False)
         self._wakeup.setblocking(False)
@@ -92,9 +93,9 @@ class Worker:
         self._reports: dict[Report, dict[str, Any]] = {}
 
     def go(self) -> bool:
-        """Let a standby go on. Return False if it had ended before."""
+        """Let a standby run the user's code. Return False if it has ended."""
         self.started_at = time.time()
-        # Not checked afterwards: on a busy machine it may have run the code to its end by then.
+        # Checked before it is woken: after that, the code may already have ended it, on a busy machine.
         if self.has_ended():
             return False
         try:
@@ -105,11 +106,11 @@ class Worker:
 
     @property
     def status(self) -> int:
-        """Its exit status once it ended, or minus the number of the signal that ended it."""
+        """The exit status, or minus the number of the signal that ended the worker. Valid once it has ended."""
         return self._process.returncode
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ended within ``seconds``."""
+        """Wait at most ``seconds`` for the worker to end. Return whether it has ended."""
         deadline = time.monotonic() + seconds
         while not self.has_ended():
             left = deadline - time.monotonic()
@@ -119,7 +120,7 @@ class Worker:
         return True
 
     def listen(self, seconds: float) -> None:
-        """Return once it has reported something, or ends, or after ``seconds`` at most."""
+        """Wait for a report or the end of the worker, at most ``seconds``. May return earlier."""
         if self._wakeup_is_open:
             if select.select([self._wakeup], [], [], min(seconds, _POLL_INTERVAL))[0]:
                 try:
@@ -132,7 +133,7 @@ class Worker:
             time.sleep(min(seconds, _LAST_POLL_INTERVAL if ends_now else _POLL_INTERVAL))
 
     def has_ended(self) -> bool:
-        """Whether it ended."""
+        """Whether the worker has ended."""
         if os.getpid() != 1:
             return self._process.poll() is not None
         for pid, status in reap():
@@ -141,7 +142,7 @@ class Worker:
         return self._process.returncode is not None
 
     def stop(self) -> None:
-        """End it by SIGTERM, or else by force."""
+        """Terminate the worker. Kill it if it has not ended after ``STOP_LIMIT`` s."""
         if self._process.returncode is None:
             self._process.terminate()
             if not self.wait(STOP_LIMIT):
@@ -150,14 +151,14 @@ class Worker:
                     pass
 
     def replace(self) -> None:
-        """End it for the next one. Its requests are answered where the system has a signal for that."""
+        """End the worker, so that the next one can start. On POSIX systems, it drains its requests first."""
         (self.folder / ipc.REPLACED).touch()
         self._process.terminate()
         self.wait(draining.LIMIT)
         self.stop()
 
     def reports(self) -> dict[Report, dict[str, Any]]:
-        """Return what it has reported so far."""
+        """Return what the worker has reported so far."""
         try:
             with open(self.folder / ipc.REPORTS, "rb") as file:
                 file.seek(self._read)
@@ -165,19 +166,19 @@ class Worker:
         except OSError:
             return self._reports
         for line in lines:
-            if line.endswith(b"\n"):  # Else it is being written.
+            if line.endswith(b"\n"):  # Otherwise the line is still being written.
                 self._read += len(line)
                 details = json.loads(line)
                 self._reports[Report(details.pop("report"))] = details
         return self._reports
 
     def wrapt(self) -> str | None:
-        """Return the file of wrapt that the next worker may import before its turn, or None."""
+        """Return the file of wrapt that the next worker may import while it is a standby, or None."""
         found: str | None = self.reports().get(Report.SERVING, {}).get("wrapt")
         return None if preloading.hides_standard_library(sys.path) else found
 
     def verdict(self) -> Verdict:
-        """Return what its end means."""
+        """Return what the end of the worker means."""
         reports = self.reports()
         if Report.MOVED in reports:
             return Verdict.MOVED
@@ -192,7 +193,7 @@ class Worker:
         return Verdict.BROKEN
 
     def failure(self) -> Failure:
-        """Return why it is broken."""
+        """Return why the worker is broken."""
         reported = self.reports().get(Report.FAILED)
         if reported is not None:
             files = (*reported["files"], *reported["modules"])
@@ -205,7 +206,7 @@ class Worker:
         return Failure(what, "\n\n".join(part for part in parts if part) + "\n", was_printed=False)
 
     def end(self) -> loads.End:
-        """Return how it ended."""
+        """Return how the worker ended."""
         what = describe_end(self.status)
         if self.status >= 0:
             return loads.End(what, self.status, None)
@@ -228,16 +229,16 @@ class Worker:
             return ""
 
     def forget(self) -> None:
-        """Remove what it left on the disk."""
+        """Close the wake-up socket and remove the worker's folder."""
         self._wakeup.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
 def _interrupts_blocked(wanted: bool) -> Iterator[None]:
-    """Block Ctrl-C in a process that is started here, until ``process.begin`` unblocks it there.
+    """If ``wanted``, block SIGINT in a process that is started here. ``process.begin`` unblocks it there.
 
-    An interpreter that is interrupted while it starts prints much. Here the signal comes afterwards.
+    An interpreter that Ctrl-C interrupts while it starts prints a traceback. So the signal has to wait.
     """
     if not (wanted and hasattr(signal, "pthread_sigmask")):
         yield
@@ -250,7 +251,7 @@ def _interrupts_blocked(wanted: bool) -> Iterator[None]:
 
 
 def script_of(command: Any) -> str | None:
-    """Return the script that an interpreter's command runs, or None for a module."""
+    """Return the path of the script that an interpreter's command runs, or None for ``-m`` and ``-c``."""
     arguments = [str(part) for part in command[1:]]
     while arguments and arguments[0].startswith("-"):
         option = arguments.pop(0)
@@ -262,7 +263,7 @@ def script_of(command: Any) -> str | None:
 
 
 def describe_end(status: int) -> str:
-    """Return how a process ended, for a person."""
+    """Return in words how a worker ended."""
     if status >= 0:
         return f"the worker ended with exit status {status}"
     return f"the worker was ended by {_name_of_signal(-status)}"
@@ -276,7 +277,10 @@ def _name_of_signal(number: int) -> str:
 
 
 def reap() -> list[tuple[int, int]]:
-    """As process 1 of a container, collect children that ended. They would stay as zombies."""
+    """Collect the children that ended, and return their ids and exit statuses. Only process 1 of a container needs it.
+
+    It inherits orphaned processes, which would stay zombies.
+    """
     ended = []
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Before a worker reloads, it accepts no more connections, and requests in progress come to their end.
+"""Drain a worker before it reloads: accept no more connections, and wait for the requests in progress.
 
-A connection that is not accepted waits in the listening socket's backlog for the next worker, if another process
-holds that socket too.
+A connection that is not accepted waits in the backlog of the listening socket for the next worker, if another
+process keeps that socket open too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from ....lifecycle import requests
 from ....lifecycle.connections import has_left, is_readable
 
-LIMIT = 2.0  # seconds that a request may take to its end
-# A client that has just connected gets so many seconds to send the first byte of its request, and the thread
-# that has read it to begin the request, on a busy machine too.
+LIMIT = 2.0  # seconds that drain waits for the requests in progress
+# A new connection counts as busy for this many seconds. Its client may not have sent the first byte yet, or its
+# thread may have read the request's head and not begun the request, on a busy machine.
 _FIRST_BYTE_LIMIT = 1.0
 _POLL_INTERVAL = 0.005  # seconds
 
@@ -25,7 +25,7 @@ _servers: list[_ServerConnections] = []
 
 
 def prepare(server: Any) -> Callable[[], None]:
-    """Watch what ``server`` accepts. Return a function that undoes it."""
+    """Watch the connections that ``server`` accepts. Return a function that undoes it."""
     connections = _ServerConnections(server)
     _servers.append(connections)
     return connections.undo
@@ -38,7 +38,7 @@ def drain() -> None:
     for server in _servers:
         server.closed = True
     deadline = time.monotonic() + LIMIT
-    # Twice, because between the reading of its head and its begin a request is not known.
+    # Idle twice, because a request is not seen between the reading of its head and its beginning.
     idle = 0
     while time.monotonic() < deadline:
         idle = 0 if any(server.is_busy() for server in _servers) else idle + 1
@@ -55,7 +55,7 @@ class _Connection:
         self.answered = False
 
     def is_busy(self) -> bool:
-        """Whether a request of it is in progress, or has arrived at least in part."""
+        """Whether a request on this connection is in progress, has arrived at least in part, or may be about to."""
         if self.answering:
             return True
         if is_readable(self.socket, 0):
@@ -94,7 +94,7 @@ class _ServerConnections:
         try:
             if self.closed:
                 self._accepting = False
-                threading.Event().wait()  # This thread ends with the process.
+                threading.Event().wait()  # This thread blocks until the process ends.
             accepted: tuple[socket.socket, Any] = self._get_request()
             with self._lock:
                 self._open[accepted[0].fileno()] = _Connection(accepted[0])
@@ -108,7 +108,7 @@ class _ServerConnections:
         this = self._open.get(descriptor)
         result = self._shutdown_request(connection)
         with self._lock:
-            # As soon as it is closed, the next connection may have its descriptor.
+            # As soon as the socket is closed, a new connection may get the same descriptor.
             if connection.fileno() == -1 and self._open.get(descriptor) is this:
                 self._open.pop(descriptor, None)
         return result

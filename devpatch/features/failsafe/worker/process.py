@@ -1,8 +1,7 @@
-"""This worker process: its turn, its reports to the supervisor, and the ways in which it may end.
+"""This worker process: wait as a standby, report to the supervisor, and notice every way in which it may end.
 
-Limits: it begins when Python reads its start-up files, before the user's code. So it imports only the standard
-library, and as late as possible. Text that is written to the descriptor of stderr, and not through
-``sys.stderr``, is not kept.
+Limits: it begins when Python reads its start-up files, before the user's code. So it imports little, and as late as
+possible. Text that is written to the descriptor of stderr, and not through ``sys.stderr``, is not kept.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from .. import ipc
 from ..ipc import Report
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
-_TAIL = 64 * 1024  # bytes of stderr kept at least
-_LONGEST_REPORT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR is the program's, and may never return
-_STOPPED = 0  # the exit status of a worker that never had its turn
+_TAIL = 64 * 1024  # bytes; at least this much of the end of stderr is kept
+_REPORT_LIMIT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR may never return
+_STOPPED = 0  # the exit status of a standby that is not needed
 
 
 class WorkerProcess:
-    """This process. ``verdict`` is why it ends, and the first one counts."""
+    """This process. ``verdict`` is the first report of why it ends."""
 
     def __init__(self, session: ipc.WorkerSession, wakeup: socket.socket) -> None:
-        """Begin with what the supervisor has described, and the socket that wakes it up."""
+        """Take the session that the supervisor has described, and the socket that wakes the supervisor."""
         self.folder = Path(session.folder)
         self.listener = session.listener
         self.address = session.address
@@ -43,7 +42,7 @@ class WorkerProcess:
         self._reporting = threading.RLock()  # held by the thread that reports a failed load
 
     def report(self, what: Report, **details: Any) -> bool:
-        """Tell the supervisor. Return False if this process said before why it ends. Never raises."""
+        """Report to the supervisor. Return False if this process has already reported why it ends. Never raises."""
         with self._lock:
             if what is not Report.SERVING:
                 if self.verdict is not None:
@@ -55,16 +54,17 @@ class WorkerProcess:
                 file.write(line.encode())
             self._wakeup.send(b"!")
         except Exception:
-            pass  # The supervisor is gone, and its folder with it.
+            pass  # The supervisor has ended and removed its folder.
         return True
 
     def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
-        """Report that ``error`` prevented the code from being loaded, then ``show`` it. Return what ``report`` does.
+        """Report that ``error`` prevented the code from being loaded, then call ``show``.
 
-        Django imports the URLconf in two threads. The second one may end the process, so it waits
-        until the first one has reported everything.
+        Return False if that is not reported: it can't be described, or this process has already reported why it ends.
+        Django imports the URLconf in two threads. The second one may end the process, so it waits until the first
+        one has reported everything.
         """
-        is_first = self._reporting.acquire(timeout=_LONGEST_REPORT)
+        is_first = self._reporting.acquire(timeout=_REPORT_LIMIT)
         try:
             return self._report_failure(error, show)
         finally:
@@ -79,7 +79,7 @@ class WorkerProcess:
         try:
             details = failures.describe(error)
         except Exception:
-            return False  # The supervisor tells what it knows without it.
+            return False  # The supervisor then shows what it knows.
         if not self.report(Report.FAILED, **details):
             return False
         if isinstance(error, SystemExit) and isinstance(error.code, str):
@@ -95,15 +95,15 @@ this: WorkerProcess | None = None
 
 
 def begin(described: str, import_ahead: Callable[[], object]) -> None:
-    """Begin to report. ``described`` is the text of an ``ipc.WorkerSession``.
+    """Begin to report, in a standby only after it is woken. ``described`` is the text of an ``ipc.WorkerSession``.
 
-    ``import_ahead`` imports what this process needs in any case. It is called before the user's code if that can't
-    notice. Raises OSError, ValueError, TypeError.
+    ``import_ahead`` imports the modules that every worker needs. A standby calls it while it waits, if the user's
+    code can't notice. Raises OSError, ValueError, TypeError.
     """
     global this
     session = ipc.WorkerSession.from_text(described)
     wakeup = socket.socket(fileno=session.wakeup)
-    # A program that the code starts must not hold the port, nor hide the end of this process.
+    # A program that the code starts must not keep the port open, nor hide the end of this process.
     wakeup.set_inheritable(False)
     if session.listener is not None:
         os.set_inheritable(session.listener, False)
@@ -111,7 +111,7 @@ def begin(described: str, import_ahead: Callable[[], object]) -> None:
         _await_turn(wakeup, session.wrapt, import_ahead)
     wakeup.setblocking(False)
     this = WorkerProcess(session, wakeup)
-    # The end of the process closes it. As a socket object it would cause a ResourceWarning.
+    # The end of the process closes the descriptor. An open socket object would cause a ResourceWarning.
     atexit.register(wakeup.detach)
     _keep_stderr(this.folder / ipc.STDERR)
     _catch_faults(this.folder / ipc.FAULT)
@@ -119,7 +119,7 @@ def begin(described: str, import_ahead: Callable[[], object]) -> None:
 
 
 def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable[[], object]) -> None:
-    """Wait until the supervisor wakes this process. End without a word if that is gone, or at Ctrl-C."""
+    """Wait until the supervisor wakes this process. Exit silently if the supervisor ends, or at Ctrl-C."""
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -136,7 +136,7 @@ def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable
 
 
 def _keep_stderr(path: Path) -> None:
-    """Tee ``sys.stderr`` into a file that holds the end of it."""
+    """Tee ``sys.stderr`` to a file, and keep only the end of that file."""
     stream: Any = sys.stderr
     if stream is None:
         return
@@ -165,19 +165,19 @@ def _keep_stderr(path: Path) -> None:
     try:
         stream.write = write_and_keep
     except AttributeError:
-        pass  # A kind of stream that can't be watched.
+        pass  # This stream can't be watched.
 
 
 def _catch_faults(path: Path) -> None:
     import faulthandler
 
-    # Also where it is on already (PYTHONFAULTHANDLER): the supervisor prints what stands in the file.
+    # Also if it is enabled already (PYTHONFAULTHANDLER): the supervisor prints the content of the file.
     # A descriptor, because a file object would cause a ResourceWarning.
     faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT | _BINARY))
 
 
 def _last_error() -> BaseException | None:
-    """Return the exception that ended the main thread, if one did."""
+    """Return the exception that ended the main thread, or None."""
     return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
 
 
@@ -188,7 +188,7 @@ def _report_uncaught(process: WorkerProcess) -> None:
     def show_and_report(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        # Programs call this hook too, in threads. Imports in there could wait for those of other threads.
+        # Programs call this hook too, in other threads. An import there could deadlock with another import.
         if threading.current_thread() is not threading.main_thread() or _last_error() is not error:
             show(kind, error, traceback)
             return
@@ -202,7 +202,7 @@ def _report_uncaught(process: WorkerProcess) -> None:
                 process.load_failed(error)
 
     def report_last() -> None:
-        # The program may have replaced the hook, and other threads may outlive the main one.
+        # The program may have replaced the hook, and other threads may outlive the main thread.
         error = _last_error()
         if error is not None:
             process.load_failed(error)

@@ -1,4 +1,4 @@
-"""What integrations report in a worker, as reports to its supervisor."""
+"""Pass what integrations report in a worker on to its supervisor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class SupervisedWorker(sessions.Worker):
     is_supervised = True
 
     def __init__(self) -> None:
-        """Take this process, for which ``process.begin`` was called."""
+        """Take this process. ``process.begin`` must have been called."""
         assert process.this is not None
         self._process = process.this
 
     def listen(self) -> None:
-        """Have the integrations report here."""
+        """Register for the reports of the integrations."""
         sessions.set_worker(self)
 
     @property
@@ -63,7 +63,7 @@ class SupervisedWorker(sessions.Worker):
         return True
 
     def adopt_listener(self) -> socket.socket | None:
-        """See sessions.Worker. The socket is bound and listens, so its ``bind`` and ``listen`` do nothing."""
+        """See sessions.Worker. The socket is already bound and listens, so its ``bind`` and ``listen`` do nothing."""
         descriptor, self._process.listener = self._process.listener, None
         return None if descriptor is None else _AdoptedListener(fileno=descriptor)
 
@@ -81,4 +81,4 @@ class _AdoptedListener(socket.socket):
         """Do nothing."""
 
     def listen(self, backlog: int = 0) -> None:
-        """Do nothing: Django's server would cut the backlog to 10."""
+        """Do nothing: Django's server would reduce the backlog to 10."""
