@@ -1,6 +1,6 @@
 """The only module that knows both integrations and features: the table of servers and the list of features.
 
-The gate calls ``arm``, ``begin_worker`` and ``hold_first_start``. ``devpatch.starting`` uses the tables of this
+The gate calls ``arm``, ``begin_worker`` and ``hold_first_start``. ``devpatch.activation`` uses the tables of this
 module to check a server that is about to start.
 
 Limits: this module must import little. wrapt may be missing. A worker imports this module before the user's
@@ -48,7 +48,7 @@ def servers() -> tuple[Server, ...]:
         django_views_debug,
         flask_cli,
         flask_signals,
-        socketserver_threads,
+        socketserver_connections,
         werkzeug_debug,
         werkzeug_reloader,
         werkzeug_serving,
@@ -56,10 +56,10 @@ def servers() -> tuple[Server, ...]:
         wsgiref_server,
     )
 
-    wsgiref = (socketserver_threads, wsgiref_server, wsgiref_handlers)
+    wsgiref = (socketserver_connections, wsgiref_server, wsgiref_handlers)
     commands = (django_management, django_handlers)
     django = (*wsgiref, django_basehttp, *commands, django_runserver, django_autoreload)
-    werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
+    werkzeug = (socketserver_connections, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
     plus = (*werkzeug, *commands, django_extensions_command, django_views_debug)
     return (
         Server("runserver", ("django",), django),
@@ -149,10 +149,10 @@ def arm(launch: Launch | None) -> None:
         return
     _remember(launch)
     try:
+        from .activation import Activation
         from .patching import ledger
-        from .starting import Starter
 
-        Starter(serving_patches, patches_for, features).listen(launch[0] if launch else None)
+        Activation(serving_patches, patches_for, features).listen(launch[0] if launch else None)
         if _is_supervised:
             from .features.failsafe.worker.supervised import SupervisedWorker
 
@@ -180,7 +180,7 @@ def begin_worker(launch: Launch | None, described: str) -> None:
 
 
 def _import_ahead() -> None:
-    from . import starting  # noqa: F401
+    from . import activation  # noqa: F401
     from .features.failsafe.worker import supervised  # noqa: F401
 
     features()

@@ -40,10 +40,12 @@ class StderrTee:
     def __init__(self) -> None:
         self._texts: deque[tuple[float, str]] = deque()  # each with its time, in seconds since the epoch
         self._size = 0
+        self.is_attached = False
 
     def attach(self) -> Callable[[], None]:
         """Watch the current ``sys.stderr``, if possible. Return a function that undoes it."""
         stream: Any = sys.stderr
+        self.is_attached = True
         try:
             write = stream.write
 
@@ -56,6 +58,7 @@ class StderrTee:
             return lambda: None
 
         def detach() -> None:
+            self.is_attached = False
             if vars(stream).get("write") is write_and_keep:
                 del stream.write
 

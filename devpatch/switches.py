@@ -25,12 +25,15 @@ def boolean(text: str) -> bool:
     raise ValueError(text)
 
 
+_RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this exit status
+
+
 def exit_code(text: str) -> int:
     """Read an exit status from 1 to 255, but not 3, which reloaders take to mean "reload". Raises ValueError."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError(text)
     number = int(text)
-    if not 1 <= number <= 255 or number == 3:
+    if not 1 <= number <= 255 or number == _RELOAD:
         raise ValueError(text)
     return number
 

@@ -11,9 +11,9 @@ import traceback
 
 from .. import console, switches
 from ..lifecycle import connections, requests
-from ..lifecycle.endings import ending, exit_status_of
-from ..lifecycle.exceptions import hide_own_frames
+from ..lifecycle.endings import ExitStatus, ending, exit_status_of
 from ..lifecycle.starts import Start
+from ..lifecycle.tracebacks import hide_own_frames
 from ..patching import Capability, ledger
 from . import Feature
 
@@ -28,7 +28,7 @@ class FailFast(Feature):
     refuses = True
 
     def __init__(self) -> None:
-        self._status = 1
+        self._status = int(ExitStatus.FAILED)
         self._first: requests.Request | None = None
         self._tee = console.StderrTee()
 
@@ -54,14 +54,16 @@ class FailFast(Feature):
         """See Feature.activate."""
         status = settings[switches.FAILFAST_EXIT_CODE]
         self._status = status if isinstance(status, int) else self._status
-        ending.expect_while(requests.have_failed)
+        ending.expect_while(requests.any_failing)
+        ledger.record(requests.listen(requests.Event.FAILED, self._watch_stderr))
         ledger.record(requests.listen(requests.Event.ANSWERED, self._request_end))
         ledger.record(requests.listen(requests.Event.ENDED, self._release_end))
         ledger.record(requests.listen(requests.Event.READS_BEFORE_ANSWER, self._limit_reading))
 
-    def loaded(self) -> None:
-        """See Feature.loaded."""
-        ledger.record(self._tee.attach())
+    def _watch_stderr(self, request: requests.Request) -> None:
+        # Only now: it would slow down each line of a healthy server's log a little.
+        if not self._tee.is_attached:
+            ledger.record(self._tee.attach())
 
     def _request_end(self, request: requests.Request) -> None:
         error = request.error

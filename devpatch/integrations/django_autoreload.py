@@ -43,16 +43,16 @@ def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: 
 
 
 def _observe_restart(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    listener = sessions.listener
-    if listener.address is None or listener.listen is None or not sessions.is_taken_over():
+    endpoint = sessions.endpoint
+    if endpoint.address is None or endpoint.listen is None or not sessions.is_taken_over():
         return wrapped(*args, **kwargs)
     autoreload: Any = sys.modules[_MODULE]
     return sessions.run(
         sessions.Session(
             command=[str(part) for part in autoreload.get_child_arguments()],
             environ={**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"},
-            address=listener.address(),
-            listen=listener.listen,
+            address=endpoint.address(),
+            listen=endpoint.listen,
         )
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lifecycle import sessions
-from ..lifecycle.exceptions import module_that_raised
+from ..lifecycle.tracebacks import module_that_raised
 from ..patching import Capability, Wrap
 
 # An exit of one of these packages reports a usage error.
@@ -18,7 +18,7 @@ def _observe_execute(wrapped: Callable[..., Any], utility: Any, args: Any, kwarg
         return wrapped(*args, **kwargs)
     except SystemExit as error:
         if module_that_raised(error).partition(".")[0] not in _PACKAGES:
-            sessions.command_line_left(error)
+            sessions.user_code_exited(error)
         raise
 
 

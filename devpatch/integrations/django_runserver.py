@@ -26,8 +26,8 @@ _SERVING_METHODS = ("handle", "run", "inner_run")
 
 
 def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, options: dict[str, Any]) -> Any:
-    sessions.listener.address = lambda: [instance.addr, int(instance.port), bool(instance.use_ipv6)]
-    sessions.listener.listen = lambda address: _listen(address, instance)
+    sessions.endpoint.address = lambda: [instance.addr, int(instance.port), bool(instance.use_ipv6)]
+    sessions.endpoint.listen = lambda address: _listen(address, instance)
     # Only testserver passes a shutdown message. It always serves without the reloader.
     name = "testserver" if options.get("shutdown_message") else "runserver"
     concurrent = bool(options.get("use_threading"))

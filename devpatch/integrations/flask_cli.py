@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..lifecycle import loads, sessions
-from ..lifecycle.exceptions import module_that_raised
+from ..lifecycle.tracebacks import module_that_raised
 from ..patching import Capability, Replace, Surround, Wrap, module_proxy
 
 
@@ -49,7 +49,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
         if _missing_app:
             loads.listener.exited(_missing_app[0])
         elif module_that_raised(error).partition(".")[0] not in _PACKAGES:
-            sessions.command_line_left(error)
+            sessions.user_code_exited(error)
         raise
 
 

@@ -59,7 +59,7 @@ def _observe_restart(wrapped: Callable[..., Any], reloader: Any, args: Any, kwar
             address=None,
             listen=_listen,
             before_start=lambda: module._log("info", f" * Restarting with {reloader.name}"),
-            tls=sessions.listener.tls,
+            tls=sessions.endpoint.tls,
             extra_files=frozenset(reloader.extra_files),
             exclude_patterns=frozenset(reloader.exclude_patterns),
         )

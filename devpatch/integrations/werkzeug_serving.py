@@ -14,7 +14,6 @@ import inspect
 import selectors
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -82,30 +81,12 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         args, kwargs = call.args, call.kwargs
     server = wrapped(*args, **kwargs)
     if expected:
-        sessions.listener.tls = server.ssl_context
+        sessions.endpoint.tls = server.ssl_context
         starts.watch(server)
         if starts.is_watched(server):
             # Changed on the class that this server uses: a program may have its own.
             ledger.surround_methods(server.RequestHandlerClass, _STEPS)
     return server
-
-
-class _Exchange:
-    """A request that ``run_wsgi`` handles."""
-
-    def __init__(self, request: requests.Request) -> None:
-        self.request = request
-        self.answers_error = False  # whether the server is answering an exception with its own page
-        # An exception that the program handles while it serves, as in "except ImportError: app.run()".
-        self._around_server = sys.exc_info()[1]
-
-    def raised(self) -> BaseException | None:
-        """Return the application's exception that is being handled, or None."""
-        error = sys.exc_info()[1]
-        return None if error is self._around_server else error
-
-
-_exchange: ContextVar[_Exchange | None] = ContextVar("devpatch_exchange", default=None)
 
 
 def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,14 +95,12 @@ def _watch_run_wsgi(run_wsgi: Callable[..., Any]) -> Callable[..., Any]:
         if request is None:
             run_wsgi(handler)
             return
-        token = _exchange.set(_Exchange(request))
         try:
             run_wsgi(handler)
         except BaseException as error:  # SystemExit, or any exception if passthrough_errors is set.
             request.note(error)
             raise
         finally:
-            _exchange.reset(token)
             request.end()
             ending.exit_if_requested()
 
@@ -172,11 +151,11 @@ def _make_internal_server_error(error_class: Any) -> Any:
     """Return a function that makes the server's own error page, and records the exception."""
 
     def internal_server_error(*args: Any, **kwargs: Any) -> Any:
-        exchange = _exchange.get()
-        error = None if exchange is None else exchange.raised()
-        if exchange is not None and error is not None:
-            exchange.request.note(error)
-            exchange.answers_error = True
+        request = requests.current()
+        error = None if request is None else request.exception()
+        if request is not None and error is not None:
+            request.note(error)
+            request.server_answers = True
         return error_class(*args, **kwargs)
 
     return internal_server_error
@@ -187,16 +166,16 @@ def _make_selectors(module: ModuleType) -> ModuleType:
     selector = module.DefaultSelector
 
     def default_selector() -> Any:
-        exchange = _exchange.get()
-        if exchange is None:
+        request = requests.current()
+        if request is None:
             return selector()
-        error = None if exchange.answers_error else exchange.raised()
+        error = None if request.server_answers else request.exception()
         if error is None:
-            exchange.request.written()
+            request.written()
         else:
-            exchange.request.note(error)
-            exchange.request.reads_before_answer()
-        return _ClientReader(exchange.request)
+            request.note(error)
+            request.reads_before_answer()
+        return _ClientReader(request) if request.has_listeners(requests.Event.ONLY_READS) else selector()
 
     return module_proxy(module, DefaultSelector=default_selector)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..lifecycle import connections, requests
 from ..lifecycle.endings import ending
-from ..lifecycle.exceptions import hide_own_frames
+from ..lifecycle.tracebacks import hide_own_frames
 from ..patching import Capability, Expect, Surround, ledger
 
 

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..lifecycle import sessions, starts, threads
+from ..lifecycle import connections, sessions, starts, threads
 from ..lifecycle.proof import prove_wsgiref
-from ..patching import Capability, Wrap
+from ..patching import Capability, Wrap, ledger
 
 _MODULE = "wsgiref.simple_server"
 
@@ -33,10 +33,34 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
             proof=lambda: prove_wsgiref(server.RequestHandlerClass, _MODULE),
         )
         starts.watch(server)
+        if starts.is_watched(server):
+            ledger.surround_methods(server.RequestHandlerClass, _STEPS)
     result = wrapped(*args, **kwargs)
     if not leaves_threads and starts.is_watched(server):
         threads.wait_until_done()  # Without devpatch, the server itself would wait for its requests.
     return result
+
+
+def _watch_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        setup(handler)
+        connections.accept(handler.server, handler.connection)
+
+    return watched
+
+
+def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        try:
+            finish(handler)
+        finally:
+            connections.release()
+
+    return watched
+
+
+# A program's own class of handlers may run an application without a link to its connection.
+_STEPS = {"setup": _watch_setup, "finish": _watch_finish}
 
 
 def _forks(server: Any) -> bool:

@@ -9,7 +9,7 @@ import select
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -31,41 +31,39 @@ class Accepted(NamedTuple):
 _accepted: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default=None)
 
 
-def handle(accepted: Accepted, handler: Callable[..., Any], *args: Any) -> Any:
-    """Call ``handler`` with ``args``. While it runs, the function ``accepted`` returns the connection."""
-    token = _accepted.set(accepted)
-    try:
-        return handler(*args)
-    finally:
-        _accepted.reset(token)
+def accept(server: Any, connection: Any) -> None:
+    """Record that this context handles ``connection`` of ``server`` from now on."""
+    _accepted.set(Accepted(server, connection))
+
+
+def release() -> None:
+    """Record that this context does not handle the connection any more."""
+    _accepted.set(None)
 
 
 def accepted() -> Accepted | None:
-    """Return the connection that the current context handles, or None if its server is not watched."""
+    """Return the connection that this context handles, or None if it was not recorded."""
     return _accepted.get()
 
 
 class Channel:
-    """Watches the reads and writes of a request on its connection.
+    """A request's reads from its connection. It counts the bytes of the body.
 
-    It counts the bytes of the body, and remembers the last exception that a read or a write raised.
+    ``raised`` is the last exception that a read from the connection or a write to it raised.
     """
 
-    def __init__(self, handler: Any) -> None:
-        """Watch the ``rfile`` and ``wfile`` of ``handler``, if possible."""
-        self._handler = handler
-        self._length: int | None = 0  # announced length in bytes; None for a chunked body
-        self._arrived = 0
-        self._ended = False
-        self._was_cut_short: bool | None = None
-        self._raised: BaseException | None = None
-        self._raw = _raw(getattr(handler, "rfile", None))
-        self._readinto: Any = None
-        self._watch_reads()
-        self._writer = _raw(getattr(handler, "wfile", None))
-        self._watched_writes = [name for name in ("write", "flush") if self._watch_write(name)]
+    # Values of the class, because most requests change none of them.
+    raised: BaseException | None = None
+    _length: int | None = 0  # announced length in bytes; None for a chunked body
+    _arrived = 0
+    _ended = False
+    _was_cut_short: bool | None = None
 
-    def _watch_reads(self) -> None:
+    def __init__(self, handler: Any) -> None:
+        """Watch the ``rfile of ``handler``, if possible."""
+        self._handler = handler
+        rfile: Any = getattr(handler, "rfile", None)
+        self._raw: Any = getattr(rfile, "raw", rfile)
         try:
             self._readinto = self._raw.readinto
             self._raw.readinto = self._read
@@ -77,31 +75,13 @@ class Channel:
             count = self._readinto(buffer)
         except BaseException as error:
             self._ended = True
-            self._raised = error
+            self.raised = error
             raise
         if count == 0:
             self._ended = True
         elif count:
             self._arrived += count
         return count
-
-    def _watch_write(self, name: str) -> bool:
-        try:
-            write = getattr(self._writer, name)
-            setattr(self._writer, name, self._watched(write))
-        except AttributeError:
-            return False
-        return True
-
-    def _watched(self, write: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any) -> Any:
-            try:
-                return write(*args)
-            except BaseException as error:
-                self._raised = error
-                raise
-
-        return watched
 
     def expect_body(self, environ: Mapping[str, Any]) -> None:
         """Start to count the body that ``environ`` announces."""
@@ -138,10 +118,7 @@ class Channel:
         self.answered()
         if self._raw is not None:
             vars(self._raw).pop("readinto", None)
-        for name in self._watched_writes:
-            vars(self._writer).pop(name, None)
-        self._watched_writes = []
-        self._raised = None  # Its traceback may refer to this object.
+        self.raised = None  # Its traceback may refer to this object.
 
     def is_complete(self) -> bool:
         """Whether the whole body has arrived, or the client has ended the connection.
@@ -157,9 +134,9 @@ class Channel:
     def _has_raised(self, error: BaseException) -> bool:
         link: BaseException | None = error
         for _ in range(_MAX_CAUSES):
-            if link is None or self._raised is None:
+            if link is None or self.raised is None:
                 return False
-            if link is self._raised:
+            if link is self.raised:
                 return True
             link = link.__cause__
         return False
@@ -177,11 +154,6 @@ class Channel:
         if missing <= 0:
             return False
         return self._ended or (_hung_up(connection) and _count_unread(connection, missing) < missing)
-
-
-def _raw(file: Any) -> Any:
-    """Return the raw stream of a buffered ``file``, or ``file`` itself."""
-    return getattr(file, "raw", file)
 
 
 def _hung_up(connection: Any) -> bool:

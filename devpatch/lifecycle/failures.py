@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .exceptions import hide_own_frames, linked, parts_of
+from .tracebacks import hide_own_frames, linked, parts_of
 
 _MAX_TEXT = 200_000  # characters of a traceback; the middle of a longer one is left out
 _MAX_MESSAGE = 10_000  # characters

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from . import connections, requests
-from .requests import Event
+from . import requests
+from .requests import EVENTS, Event
 
 _HEALTHY, _FAILING = "/healthy", "/failing"
-_EXPECTED: dict[str, list[Event]] = {
+_EXPECTED: dict[str, list[str]] = {
     _HEALTHY: [Event.BEGUN, Event.WRITTEN],
-    _FAILING: [Event.BEGUN, Event.WRITTEN, Event.ANSWERED, Event.ENDED],
+    _FAILING: [Event.BEGUN, Event.FAILED, Event.WRITTEN, Event.ANSWERED, Event.ENDED],
 }
 
 
@@ -80,7 +80,7 @@ def prove_wsgiref(handlers: Any, module: str) -> str | None:
 
 def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
     raised = ProofError("a test of devpatch") if path == _FAILING else None
-    seen: list[tuple[Event, BaseException | None]] = []
+    seen: list[tuple[str, BaseException | None]] = []
     found: list[requests.Request | None] = []
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -91,7 +91,7 @@ def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
         return [b"ok"]
 
     server = SimpleNamespace(**attributes, app=application, get_app=lambda: application)
-    undo = requests.watch(server, {event: [_recorder(event, seen)] for event in Event})
+    undo = requests.watch(server, {event: [_recorder(event, seen)] for event in EVENTS})
     try:
         _send_request(handlers, server, path)
     finally:
@@ -102,7 +102,7 @@ def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
     return is_found and events == _EXPECTED[path] and seen[-1][1] is raised
 
 
-def _recorder(event: Event, seen: list[tuple[Event, BaseException | None]]) -> requests.Listener:
+def _recorder(event: str, seen: list[tuple[str, BaseException | None]]) -> requests.Listener:
     return lambda request: seen.append((event, request.error))
 
 
@@ -111,5 +111,4 @@ def _send_request(handlers: type, server: Any, path: str) -> None:
     with client_end, server_end:
         client_end.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         client_end.shutdown(socket.SHUT_WR)
-        accepted = connections.Accepted(server, server_end)
-        connections.handle(accepted, handlers, server_end, ("127.0.0.1", 0), server)
+        handlers(server_end, ("127.0.0.1", 0), server)

@@ -7,7 +7,7 @@ not hold it, because Django's debug page shows the whole environ.
 
 from __future__ import annotations
 
-import enum
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -18,22 +18,28 @@ from ..console import say
 from .connections import Channel
 
 
-class Event(enum.Enum):
-    """The events of a request. Listeners run in the request's thread."""
+class Event:
+    """The events of a request. Listeners run in the request's thread.
+
+    They are plain strings, because each request looks some of them up. An Enum computes its hash in Python.
+    """
 
     BEGUN = "begun"  # the application is about to be called
     WRITTEN = "written"  # the last byte of the response was written; this event may come more than once
     ONLY_READS = "only reads"  # from now on the server only reads what the client may still send
     # Only for a request with an error, and once:
+    FAILED = "failed"  # the error was recorded, and its response is not written yet
     READS_BEFORE_ANSWER = "reads before the answer"  # the server reads the client's bytes to their end first
     ANSWERED = "answered"  # the last byte of the response was written
     ENDED = "ended"  # the server has finished with the request
 
 
-Listener = Callable[["Request"], None]
-Listeners = dict[Event, list[Listener]]
+EVENTS = tuple(value for name, value in vars(Event).items() if name.isupper())
 
-_listeners: Listeners = {event: [] for event in Event}
+Listener = Callable[["Request"], None]
+Listeners = dict[str, list[Listener]]
+
+_listeners: Listeners = {event: [] for event in EVENTS}
 # The listeners of each watched server, by the server's id: a server may not be hashable.
 _watched: dict[int, Listeners] = {}
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
@@ -45,7 +51,7 @@ dismissals: list[Callable[[BaseException], bool]] = []
 frameworks: list[str] = []
 
 
-def listen(event: Event, listener: Listener) -> Callable[[], None]:
+def listen(event: str, listener: Listener) -> Callable[[], None]:
     """Call ``listener`` at each ``event``. Return a function that undoes it."""
     _listeners[event].append(listener)
     return lambda: _listeners[event].remove(listener)
@@ -99,30 +105,47 @@ def is_dismissed(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
 
 
-def have_failed() -> bool:
+def any_failing() -> bool:
     """Whether a request in progress has an error. Its response is about to be written, or was just written."""
     return any(request.error is not None for request in list(_by_input.values()))
 
 
+def connection_raised(connection: Any, error: BaseException) -> None:
+    """Record that a read from ``connection`` or a write to it raised ``error``."""
+    request = _current.get()
+    if request is not None and request.connection is connection:
+        request.channel.raised = error
+
+
 class Request:
     """One request to a watched server. Made by ``begin``."""
+
+    # Values of the class, because most requests change none of them.
+    environ: dict[str, Any] = {}
+    error: BaseException | None = None
+    failed_at = 0.0  # seconds since the epoch
+    framework: str | None = None
+    status: int | None = None  # of the response, once it is known
+    server_answers = False  # whether the server itself is making the response to the error
+    _input: Any = None
+    _dismissed: BaseException | None = None
+    _answered = False
 
     def __init__(self, handler: Any, caller: Any, listeners: Listeners) -> None:
         """See ``begin``."""
         self._handler = handler
         self._listeners = listeners
         self._outer = _current.get()
-        self._input: Any = None
-        self._dismissed: BaseException | None = None
-        self._answered = False
+        # What the program handles while it serves, as in "except ImportError: app.run()".
+        self._handled_before = sys.exc_info()[1]
         self.caller = caller
         self.channel = Channel(handler)
-        self.environ: dict[str, Any] = {}
-        self.error: BaseException | None = None
-        self.failed_at = 0.0  # seconds since the epoch
-        self.framework: str | None = None
-        self.status: int | None = None  # of the response, once it is known
         _current.set(self)
+
+    def exception(self) -> BaseException | None:
+        """Return the exception that is being handled now and was raised since the begin of the request, or None."""
+        error = sys.exc_info()[1]
+        return None if error is self._handled_before else error
 
     def call(self, environ: dict[str, Any]) -> None:
         """Record that the application is about to be called with ``environ``."""
@@ -186,6 +209,7 @@ class Request:
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
             self.error = error
+            self._emit(Event.FAILED)
 
     def dismiss(self, error: BaseException) -> None:
         """Record that the application raised ``error`` on purpose, as a response. It does not count as an error."""
@@ -229,8 +253,12 @@ class Request:
         if _by_input.get(id(self._input)) is self:
             del _by_input[id(self._input)]
 
-    def _emit(self, event: Event) -> None:
-        for listener in tuple(self._listeners[event]):
+    def has_listeners(self, event: str) -> bool:
+        """Whether somebody listens to ``event``."""
+        return bool(self._listeners[event])
+
+    def _emit(self, event: str) -> None:
+        for listener in self._listeners[event]:
             try:
                 listener(self)
             except Exception as failure:

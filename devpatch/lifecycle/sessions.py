@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import write
 from . import loads
 from .endings import ExitStatus, RequestedExit, ending
-from .exceptions import module_that_raised
+from .tracebacks import module_that_raised
 
 if TYPE_CHECKING:
     import ssl
@@ -68,7 +68,7 @@ class Session:
 
 
 @dataclass
-class Listener:
+class Endpoint:
     """How the server of this command listens, as far as it is known before the session starts."""
 
     address: Callable[[], Address] | None = None
@@ -76,7 +76,7 @@ class Listener:
     tls: ssl.SSLContext | None = None
 
 
-listener = Listener()
+endpoint = Endpoint()
 
 _run: Callable[[Session], int] | None = None
 _has_run = False
@@ -123,7 +123,6 @@ class Worker:
 
     is_supervised = False
     has_failed = False  # whether it has reported that the code could not be loaded
-    is_replaced = False  # whether the supervisor ends it to start the next one
 
     def serves(self) -> None:
         """Report that the code is loaded, the reloader watches and the server accepts connections."""
@@ -148,9 +147,6 @@ class Worker:
     def adopt_listener(self) -> socket.socket | None:
         """Return the supervisor's listening socket the first time, or None."""
         return None
-
-    def drain(self) -> None:
-        """Accept no more connections, and wait for the requests in progress."""
 
     def has_reported(self, error: SystemExit) -> bool:
         """Whether it has reported an exit with the same text. Two threads may run the same code."""
@@ -212,7 +208,7 @@ def end_broken_worker() -> None:
     ending.exit_if_requested()
 
 
-def command_line_left(error: SystemExit) -> None:
+def user_code_exited(error: SystemExit) -> None:
     """Act on a ``sys.exit`` of the code, not of the framework's command line that ran it. May raise SystemExit."""
     report_exit(error)
     loads.listener.exited(error)
@@ -223,8 +219,6 @@ def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **k
     try:
         result = reloader(*args, **kwargs)
     except SystemExit as error:
-        if worker.is_replaced:
-            worker.drain()
         # RequestedExit comes first: it would count reading ``code`` as a read by the interpreter.
         if isinstance(error, RequestedExit) or (
             error.code != ExitStatus.RELOAD and module_that_raised(error) == module.__name__

@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import connections, requests
+from . import requests
 from .endings import ending
-from .exceptions import hide_own_frames
 from .sessions import Role, role
+from .tracebacks import hide_own_frames
 
 Proof = Callable[[], "str | None"]  # returns why the server's requests can't be seen, or None
 Prepare = Callable[[Any], Callable[[], object]]  # changes a server object and returns the undo
@@ -112,11 +112,7 @@ def watch(server: Any) -> None:
     wanted = [load() for load in _on_load]
     if not any(wanted):
         return
-    service_actions, handle_error, finish_request = (
-        server.service_actions,
-        server.handle_error,
-        server.finish_request,
-    )
+    service_actions, handle_error = server.service_actions, server.handle_error
 
     def exit_or_act() -> None:
         # The serving loop calls this after each request and every half second. SystemExit ends the loop in its
@@ -132,14 +128,9 @@ def watch(server: Any) -> None:
                 hide_own_frames(error)
             handle_error(*args)
 
-    def finish_accepted(connection: Any, address: Any) -> None:
-        accepted = connections.Accepted(server, connection)
-        connections.handle(accepted, finish_request, connection, address)
-
     # Not set before the end is requested: a call in each turn of the loop would slow down every request.
     ending.on_request(lambda: setattr(server, "service_actions", exit_or_act))
     server.handle_error = handle_error_without_own_frames
-    server.finish_request = finish_accepted
     _servers[id(server)] = server
     undos = [lambda: _unwatch(server), requests.watch(server), *(change(server) for change in _prepares)]
     if _record is not None:
@@ -149,7 +140,7 @@ def watch(server: Any) -> None:
 
 def _unwatch(server: Any) -> None:
     _servers.pop(id(server), None)
-    for name in ("service_actions", "handle_error", "finish_request"):
+    for name in ("service_actions", "handle_error"):
         vars(server).pop(name, None)
 
 

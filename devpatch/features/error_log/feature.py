@@ -14,8 +14,8 @@ from typing import Any
 
 from ... import switches
 from ...lifecycle import failures, loads, requests, starts
-from ...lifecycle.exceptions import hide_own_frames
 from ...lifecycle.starts import Start
+from ...lifecycle.tracebacks import hide_own_frames
 from ...patching import Capability, ledger
 from .. import Feature
 from .file import LogFile, check

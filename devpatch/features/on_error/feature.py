@@ -25,8 +25,8 @@ from typing import Any
 from ... import console, switches
 from ...lifecycle import requests
 from ...lifecycle.endings import ending
-from ...lifecycle.exceptions import hide_own_frames
 from ...lifecycle.starts import Start
+from ...lifecycle.tracebacks import hide_own_frames
 from ...patching import Capability, ledger
 from .. import Feature
 from .event import ErrorEvent

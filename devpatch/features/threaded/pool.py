@@ -108,7 +108,7 @@ class Pool:
 
 class _Thread(threading.Thread):
     def __init__(self, pool: Pool, task: Task) -> None:
-        super().__init__(name="devpatch-worker", daemon=True)
+        super().__init__(name="devpatch-pool", daemon=True)
         self.box: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self.counts = True
         self.pool = pool

@@ -128,10 +128,11 @@ class _Connection:
         server, handler = self._pooled.server, self.handler
         assert handler is not None
         _current.set(self)
+        connections.accept(server, self._request)
         handler.has_data = True
         try:
             try:
-                connections.handle(connections.Accepted(server, self._request), handler.handle)
+                handler.handle()
             except Suspended:
                 pass
             finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from ...lifecycle.requests import connection_raised
+
 _WRITE_LIMIT = 65536  # bytes; more is sent immediately
 
 
@@ -49,14 +51,21 @@ class ResponseWriter(io.BufferedIOBase):
             self._size += size
         else:
             self.flush()
-            self._sock.sendall(data)
+            self._send(data)
         return size
 
     def flush(self) -> None:
         """Send the kept data. Raises OSError, and drops the data then."""
         if self._parts:
             data, self._parts, self._size = b"".join(self._parts), [], 0
+            self._send(data)
+
+    def _send(self, data: Any) -> None:
+        try:
             self._sock.sendall(data)
+        except BaseException as error:
+            connection_raised(self._sock, error)
+            raise
 
     def close(self) -> None:
         """Drop the data that could not be sent."""

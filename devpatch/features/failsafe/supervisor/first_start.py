@@ -23,7 +23,7 @@ from .... import switches
 from ....console import say, write
 from ....lifecycle import failures, loads, sessions
 from ....lifecycle.endings import ExitStatus
-from ....lifecycle.exceptions import is_from_console
+from ....lifecycle.tracebacks import is_from_console
 from ..failure import Failure
 from ..page.server import BACKLOG, PageServer
 from .command_lines import Address, Command, recognise, starts_a_server

@@ -27,7 +27,7 @@ from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
 from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
-from .worker_process import INTERRUPT_LIMIT, Verdict, Worker, script_of
+from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle, script_of
 
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 # Seconds for a worker to end by itself after it has reported why it ends. Then it is terminated.
@@ -59,7 +59,7 @@ class Supervisor:
         self._folder = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         self._snapshot_before: Snapshot = {}
-        self._standby: Worker | None = None  # starts while the worker before it ends
+        self._standby: WorkerHandle | None = None  # starts while the worker before it ends
         self._open_listener()
 
     def _open_listener(self) -> None:
@@ -106,9 +106,9 @@ class Supervisor:
             self._waiting.end()
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run_worker(self) -> tuple[Worker, Verdict]:
+    def _run_worker(self) -> tuple[WorkerHandle, Verdict]:
         self._snapshot_before = self._watcher.look()
-        self._waiting.throttle.begin_start()
+        self._waiting.change_filter.begin_start()
         self._session.before_start()
         worker = self._start()
         try:
@@ -127,13 +127,13 @@ class Supervisor:
             self._waiting.terminal.restore()
         return worker, verdict
 
-    def _start(self) -> Worker:
+    def _start(self) -> WorkerHandle:
         standby, self._standby = self._standby, None
         if standby is not None:
             if standby.go():
                 return standby
             standby.forget()
-        return Worker(self._session, self._descriptor, self._folder)
+        return WorkerHandle(self._session, self._descriptor, self._folder)
 
     def _end_standby(self) -> None:
         """End the standby, if there is one."""
@@ -142,7 +142,7 @@ class Supervisor:
             self._standby.forget()
             self._standby = None
 
-    def _supervise(self, worker: Worker) -> Verdict:
+    def _supervise(self, worker: WorkerHandle) -> Verdict:
         """Wait until ``worker`` has ended, or end it because a file changed or it hangs. Return what its end means."""
         failed_at: float | None = None
         looked_at = time.monotonic()
@@ -163,10 +163,10 @@ class Supervisor:
                 looked_at = time.monotonic()
         return worker.verdict()
 
-    def _hand_over(self, worker: Worker) -> Verdict:
+    def _hand_over(self, worker: WorkerHandle) -> Verdict:
         """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
-        self._waiting.throttle.forget()
+        self._waiting.change_filter.forget()
         if not self._wait_for_end(worker, _HANDOVER_LIMIT):
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
@@ -179,7 +179,7 @@ class Supervisor:
             self._wait_for_end(worker)
         return worker.verdict()
 
-    def _wait_for_end(self, worker: Worker, seconds: float = math.inf) -> bool:
+    def _wait_for_end(self, worker: WorkerHandle, seconds: float = math.inf) -> bool:
         """Wait at most ``seconds`` for ``worker`` to end. Return whether it has ended.
 
         When it begins to reload, start the standby, and give the worker ``_RELOAD_LIMIT`` s before it is terminated.
@@ -191,18 +191,18 @@ class Supervisor:
                 return False
             if left <= 0:
                 console.say(
-                    "fail-safe: the worker does not end by itself to reload, so it is ended; has it a thread?"
+                    "fail-safe: the worker does not end by itself to reload, so it is ended; a thread may keep it alive"
                 )
                 worker.stop()
                 return True
             worker.listen(left)
             if self._standby is None and Report.RELOADING in worker.reports():
-                self._standby = Worker(self._session, self._descriptor, self._folder, before=worker)
+                self._standby = WorkerHandle(self._session, self._descriptor, self._folder, before=worker)
                 deadline = time.monotonic() + _RELOAD_LIMIT
         return True
 
     def _changes_in_start(self, snapshot: Snapshot, has_ended: bool = False) -> list[str]:
-        return self._waiting.throttle.in_start(self._snapshot_before, snapshot, has_ended=has_ended)
+        return self._waiting.change_filter.in_start(self._snapshot_before, snapshot, has_ended=has_ended)
 
     def _move(self, address: list[object]) -> None:
         if self._waiting.page_server is not None:
@@ -210,7 +210,7 @@ class Supervisor:
         self._session.address = address
         self._open_listener()
 
-    def _hold(self, worker: Worker) -> None:
+    def _hold(self, worker: WorkerHandle) -> None:
         """Wait for a change, unless a file has changed since the worker began to start."""
         failure = worker.failure()
         self._watcher.include(failure.files, failure.paths, self._snapshot_before, worker.started_at)
@@ -234,6 +234,6 @@ def _close_terminal(*_: object) -> None:
     raise _TerminalClosed
 
 
-def _end(worker: Worker) -> Verdict:
+def _end(worker: WorkerHandle) -> Verdict:
     worker.stop()
     return worker.verdict()

@@ -10,10 +10,10 @@ from .... import console
 from ..failure import Failure
 from ..page.answers import answer
 from ..page.server import PageServer
+from .changes import ChangeFilter
 from .terminal import Terminal
-from .throttle import StartThrottle
 from .watching import Snapshot, Watcher, differences, is_echo
-from .worker_process import reap
+from .worker_handle import reap
 
 # Seconds in which the output at a worker's end may reach a file through another program (`| tee log`).
 _ECHO_LIMIT = 2.0
@@ -27,7 +27,7 @@ class Waiting:
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.terminal = Terminal()
-        self.throttle = StartThrottle()
+        self.change_filter = ChangeFilter()
         self.page_server: PageServer | None = None
 
     def wait(self, failure: Failure, before: Snapshot) -> None:
@@ -47,7 +47,7 @@ class Waiting:
             self._debounce()
             self.announce_change(changes)
         else:
-            self.throttle.forget()
+            self.change_filter.forget()
 
     def _wait_for_change(self, before: Snapshot, text: str) -> list[str]:
         """Return the files that changed. The list is empty if Enter was pressed."""
@@ -62,9 +62,9 @@ class Waiting:
                 changes = [
                     name for name in changes if not is_echo(name, before.get(name), snapshot.get(name), text)
                 ]
-            muted = set(self.throttle.muted)
-            wanted = self.throttle.in_wait(changes, waited)
-            for name in self.throttle.muted - muted:
+            muted = set(self.change_filter.muted)
+            wanted = self.change_filter.in_wait(changes, waited)
+            for name in self.change_filter.muted - muted:
                 console.say(
                     f"fail-safe: {_shown(name)} changes all the time, so it starts no more workers until one serves"
                 )

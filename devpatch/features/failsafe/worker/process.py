@@ -192,7 +192,7 @@ def _report_uncaught(process: WorkerProcess) -> None:
         if threading.current_thread() is not threading.main_thread() or _last_error() is not error:
             show(kind, error, traceback)
             return
-        from ....lifecycle.exceptions import hide_own_frames, is_from_console
+        from ....lifecycle.tracebacks import hide_own_frames, is_from_console
 
         try:
             hide_own_frames(error)

@@ -31,11 +31,6 @@ class SupervisedWorker(sessions.Worker):
         """See sessions.Worker."""
         return self._process.verdict is Report.FAILED
 
-    @property
-    def is_replaced(self) -> bool:  # type: ignore[override]
-        """See sessions.Worker."""
-        return (self._process.folder / ipc.REPLACED).exists()
-
     def serves(self) -> None:
         """See sessions.Worker."""
         self._process.report(
@@ -53,6 +48,8 @@ class SupervisedWorker(sessions.Worker):
 
     def ends(self) -> None:
         """See sessions.Worker."""
+        if (self._process.folder / ipc.REPLACED).exists():
+            draining.drain()
         self._process.report(Report.ENDED)
 
     def moves(self, address: list[Any]) -> bool:
@@ -66,10 +63,6 @@ class SupervisedWorker(sessions.Worker):
         """See sessions.Worker. The socket is already bound and listens, so its ``bind`` and ``listen`` do nothing."""
         descriptor, self._process.listener = self._process.listener, None
         return None if descriptor is None else _AdoptedListener(fileno=descriptor)
-
-    def drain(self) -> None:
-        """See sessions.Worker."""
-        draining.drain()
 
     def has_reported(self, error: SystemExit) -> bool:
         """See sessions.Worker."""

@@ -18,17 +18,17 @@ _READ = re.compile(
 )
 
 
-class StartThrottle:
+class ChangeFilter:
     """Prevents a file that a program writes, such as a log, from starting one worker after the other."""
 
-    PROMPT = 10.0  # seconds after a worker's end; the worker itself may cause a change within this time
-    MOST_PROMPT = 5  # starts in a row that such changes of one file may cause, if it is not a source
+    SOON = 10.0  # seconds after a worker's end; the worker itself may cause a change within this time
+    MAX_SOON_STARTS = 5  # starts in a row that such changes of one file may cause, if it is not a source
 
     def __init__(self) -> None:
         self._in_a_row: dict[str, int] = {}
         self._in_this_start: set[str] = set()
         self._contents: dict[str, bytes] = {}
-        self._prompt: dict[str, int] = {}
+        self._soon_starts: dict[str, int] = {}
         self.muted: set[str] = set()
 
     def begin_start(self) -> None:
@@ -76,12 +76,12 @@ class StartThrottle:
         wanted = [name for name in changes if name not in self.muted]
         for name in wanted:
             if not is_source(name):
-                self._prompt[name] = self._prompt.get(name, 0) + 1 if waited < self.PROMPT else 0
-                if self._prompt[name] > self.MOST_PROMPT:
+                self._soon_starts[name] = self._soon_starts.get(name, 0) + 1 if waited < self.SOON else 0
+                if self._soon_starts[name] > self.MAX_SOON_STARTS:
                     self.muted.add(name)
         return [name for name in wanted if name not in self.muted]
 
     def forget(self) -> None:
         """Forget all counts: the code works again, or somebody pressed Enter."""
-        self._prompt.clear()
+        self._soon_starts.clear()
         self.muted.clear()

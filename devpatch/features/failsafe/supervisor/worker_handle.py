@@ -53,7 +53,7 @@ _ENDING_SIGNALS = frozenset(
 _WINDOWS_INTERRUPT = 0xC000013A  # STATUS_CONTROL_C_EXIT
 
 
-class Worker:
+class WorkerHandle:
     """One worker, from its start to its end."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Worker:
         session: Session,
         listener_descriptor: int | None,
         parent_folder: Path,
-        before: Worker | None = None,
+        before: WorkerHandle | None = None,
     ) -> None:
         """Start the process. It gets its own folder in ``parent_folder``. Raises OSError.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
 
 
-class Starter:
+class Activation:
     """Handles the starts of servers in this process, and remembers what it has done and printed."""
 
     def __init__(
