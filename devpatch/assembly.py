@@ -199,9 +199,10 @@ def hold_first_start(launch: Launch, error: BaseException, *, from_command_line:
         return
     _first_start_checked = True
     try:
+        from . import patching  # noqa: F401
         from .features.failsafe.supervisor import first_start
     except Exception:
-        return
+        return  # Without wrapt, fail-safe has no effect after the first start either.
     first_start.hold_if_server(folder, environ, error, from_command_line)
 
 
