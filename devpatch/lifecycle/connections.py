@@ -47,7 +47,7 @@ def accepted() -> Accepted | None:
 
 
 class Channel:
-    """A request's reads from its connection. It counts the bytes of the body.
+    """A request's reads from its connection, and its buffered writes. It counts the bytes of the body.
 
     ``raised`` is the last exception that a read from the connection or a write to it raised.
     """
@@ -69,6 +69,11 @@ class Channel:
             self._raw.readinto = self._read
         except AttributeError:
             self._raw = None  # This stream can't be watched.
+        # An unbuffered writer, which is the default, is watched by its integration.
+        self._raw_writer: Any = getattr(getattr(handler, "wfile", None), "raw", None)
+        if self._raw_writer is not None:
+            self._write = self._raw_writer.write
+            self._raw_writer.write = self._watched_write
 
     def _read(self, buffer: Any) -> Any:
         try:
@@ -82,6 +87,13 @@ class Channel:
         elif count:
             self._arrived += count
         return count
+
+    def _watched_write(self, data: Any) -> Any:
+        try:
+            return self._write(data)
+        except BaseException as error:
+            self.raised = error
+            raise
 
     def expect_body(self, environ: Mapping[str, Any]) -> None:
         """Start to count the body that ``environ`` announces."""
@@ -118,6 +130,8 @@ class Channel:
         self.answered()
         if self._raw is not None:
             vars(self._raw).pop("readinto", None)
+        if self._raw_writer is not None:
+            vars(self._raw_writer).pop("write", None)
         self.raised = None  # Its traceback may refer to this object.
 
     def is_complete(self) -> bool:

@@ -200,7 +200,11 @@ def serve_with_wsgiref(port, modes):
             except TimeoutError:
                 pass
 
+    class BufferedHandler(WSGIRequestHandler):
+        wbufsize = -1
+
     handler_class = {
+        "buffered": BufferedHandler,
         "own-handler": OwnHandler,
         "own-handler-with-none": OwnHandlerWithNone,
         "wraps-connection": WrappingHandler,
