@@ -48,7 +48,7 @@ def servers() -> tuple[Server, ...]:
         django_views_debug,
         flask_cli,
         flask_signals,
-        socketserver_connections,
+        socketserver_threads,
         werkzeug_debug,
         werkzeug_reloader,
         werkzeug_serving,
@@ -56,10 +56,10 @@ def servers() -> tuple[Server, ...]:
         wsgiref_server,
     )
 
-    wsgiref = (socketserver_connections, wsgiref_server, wsgiref_handlers)
+    wsgiref = (socketserver_threads, wsgiref_server, wsgiref_handlers)
     commands = (django_management, django_handlers)
     django = (*wsgiref, django_basehttp, *commands, django_runserver, django_autoreload)
-    werkzeug = (socketserver_connections, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
+    werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
     plus = (*werkzeug, *commands, django_extensions_command, django_views_debug)
     return (
         Server("runserver", ("django",), django),

@@ -52,6 +52,16 @@ class TestPrograms:
         assert server.exit_status() == 1
         assert "/view/: " in server.stderr
 
+    def test_clients_that_hang_up_on_a_handler_with_a_buffer(self, serve):
+        server = serve(bare_mode("buffered"), **ON)
+        for _ in range(3):
+            with server.send("/big/") as connection:
+                connection.recv(100)  # and close, with a reset: there is unread data
+        assert server.get("/ok/").status == 200
+        assert server.process.poll() is None, server.stderr
+        server.get("/view/")
+        assert server.exit_status() == 1
+
     def test_a_program_that_forks_is_refused(self, serve):
         server = serve(bare_mode("forking"), wait=False, **ON)
         assert server.exit_status() == 2

@@ -105,7 +105,7 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
             return
         _note_status(request, handler)
         request.written()
-        if not request.channel.is_complete():
+        if request.waits_for_body():
             request.only_reads()
         try:
             close(handler)

@@ -9,7 +9,7 @@ import select
 import selectors
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -46,41 +46,36 @@ def accepted() -> Accepted | None:
     return _accepted.get()
 
 
-class Channel:
-    """A request's reads from its connection, and its buffered writes. It counts the bytes of the body.
+class Body:
+    """The body of a request, as it arrives on its connection. It counts the bytes."""
 
-    ``raised`` is the last exception that a read from the connection or a write to it raised.
-    """
-
-    # Values of the class, because most requests change none of them.
-    raised: BaseException | None = None
-    _length: int | None = 0  # announced length in bytes; None for a chunked body
-    _arrived = 0
+    # Values of the class, because most bodies change none of them.
+    _raised: BaseException | None = None  # by the last read
     _ended = False
     _was_cut_short: bool | None = None
 
-    def __init__(self, handler: Any) -> None:
-        """Watch the ``rfile of ``handler``, if possible."""
-        self._handler = handler
-        rfile: Any = getattr(handler, "rfile", None)
-        self._raw: Any = getattr(rfile, "raw", rfile)
+    def __init__(self, handler: Any, length: int | None) -> None:
+        """Watch the reads from ``handler.rfile``. ``length`` is the Content-Length in bytes, None for a chunked body.
+
+        Raises AttributeError if these reads can't be watched.
+        """
+        self._connection = handler.connection
+        self._length = length
+        self._raw = handler.rfile.raw
+        self._readinto = self._raw.readinto
+        # peek() must not read from the socket, so the raw stream returns no data.
+        self._raw.readinto = lambda buffer: None
         try:
-            self._readinto = self._raw.readinto
+            self._arrived = len(handler.rfile.peek())  # read along with the headers
+        finally:
             self._raw.readinto = self._read
-        except AttributeError:
-            self._raw = None  # This stream can't be watched.
-        # An unbuffered writer, which is the default, is watched by its integration.
-        self._raw_writer: Any = getattr(getattr(handler, "wfile", None), "raw", None)
-        if self._raw_writer is not None:
-            self._write = self._raw_writer.write
-            self._raw_writer.write = self._watched_write
 
     def _read(self, buffer: Any) -> Any:
         try:
             count = self._readinto(buffer)
         except BaseException as error:
             self._ended = True
-            self.raised = error
+            self._raised = error
             raise
         if count == 0:
             self._ended = True
@@ -88,51 +83,16 @@ class Channel:
             self._arrived += count
         return count
 
-    def _watched_write(self, data: Any) -> Any:
-        try:
-            return self._write(data)
-        except BaseException as error:
-            self.raised = error
-            raise
-
-    def expect_body(self, environ: Mapping[str, Any]) -> None:
-        """Start to count the body that ``environ`` announces."""
-        self._arrived = 0
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            self._length = None
-        else:
-            text = environ.get("CONTENT_LENGTH")
-            self._length = int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
-        if self._length != 0:
-            self._arrived = self._buffered()
-
-    def _buffered(self) -> int:
-        """Return how many bytes were read along with the headers."""
-        if self._raw is None:
-            return 0
-        # peek() must not read from the socket, so the raw stream returns no data.
-        self._raw.readinto = lambda buffer: None
-        try:
-            return len(self._handler.rfile.peek())
-        except Exception:
-            self._length = 0  # It can't be counted.
-            return 0
-        finally:
-            self._raw.readinto = self._read
-
     def answered(self) -> None:
         """Decide now whether the body was cut short. A client that leaves later has its answer."""
         if self._was_cut_short is None:
             self._was_cut_short = self._cut_short()
 
     def close(self) -> None:
-        """Stop watching, and restore the streams."""
+        """Stop watching, and restore the stream."""
         self.answered()
-        if self._raw is not None:
-            vars(self._raw).pop("readinto", None)
-        if self._raw_writer is not None:
-            vars(self._raw_writer).pop("write", None)
-        self.raised = None  # Its traceback may refer to this object.
+        vars(self._raw).pop("readinto", None)
+        self._raised = None  # Its traceback may refer to this object.
 
     def is_complete(self) -> bool:
         """Whether the whole body has arrived, or the client has ended the connection.
@@ -142,32 +102,74 @@ class Channel:
         return self._ended or (self._length is not None and self._arrived >= self._length)
 
     def explains(self, error: BaseException) -> bool:
-        """Whether the client caused ``error``: this connection raised it or its cause, or the body was cut short."""
-        return self._has_raised(error) or self._cut_short()
-
-    def _has_raised(self, error: BaseException) -> bool:
-        link: BaseException | None = error
-        for _ in range(_MAX_CAUSES):
-            if link is None or self.raised is None:
-                return False
-            if link is self.raised:
-                return True
-            link = link.__cause__
-        return False
+        """Whether the client caused ``error``: a read of the body raised it or its cause, or the body was cut short."""
+        return any(link is self._raised for link in _causes(error)) or self._cut_short()
 
     def _cut_short(self) -> bool:
         """Whether the client ended the connection before the whole body had arrived."""
         if self._was_cut_short is not None:
             return self._was_cut_short
-        if self._length == 0 or self._raw is None:
-            return False
-        connection = self._handler.connection
+        connection = self._connection
         if self._length is None or hasattr(connection, "getpeercert"):
             return self._ended  # For a chunked body or TLS, unread bytes can't be counted.
         missing = self._length - self._arrived
         if missing <= 0:
             return False
         return self._ended or (_hung_up(connection) and _count_unread(connection, missing) < missing)
+
+
+def body_of(handler: Any, environ: Mapping[str, Any]) -> Body | None:
+    """Return the body that ``environ`` announces. None if there is none, or if it can't be watched."""
+    length: int | None = None
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        text = environ.get("CONTENT_LENGTH")
+        if not text or text == "0":
+            return None
+        try:
+            length = int(text)
+        except ValueError:
+            return None
+    try:
+        return Body(handler, length)
+    except Exception:
+        return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and its causes."""
+    link: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if link is None:
+            return
+        yield link
+        link = link.__cause__
+
+
+def explains(connection: Any, error: BaseException) -> bool:
+    """Whether ``error`` or a cause of it comes from ``connection``, because the client left or was too slow."""
+    kinds = {type(link) for link in _causes(error) if isinstance(link, OSError)}
+    if not kinds:
+        return False
+    is_timeout = any(issubclass(kind, TimeoutError) for kind in kinds)
+    return _is_broken(connection) or (is_timeout and connection.gettimeout() is not None)
+
+
+def _is_broken(connection: Any) -> bool:
+    """Whether the client has reset the connection, or both sides have closed it. Nothing is read.
+
+    An application may raise a ConnectionError of its own. Then the client's connection is still whole.
+    """
+    try:
+        connection.getpeername()
+        if hasattr(select, "poll"):
+            poller = select.poll()
+            poller.register(connection, 0)  # Errors are always reported.
+            return bool(poller.poll(0))
+        if select.select([connection], [], [], 0)[0]:
+            socket.socket.recv(connection, 1, socket.MSG_PEEK)
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _hung_up(connection: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..console import say
-from .connections import Channel
+from .connections import Body, body_of, explains
 
 
 class Event:
@@ -110,13 +110,6 @@ def any_failing() -> bool:
     return any(request.error is not None for request in list(_by_input.values()))
 
 
-def connection_raised(connection: Any, error: BaseException) -> None:
-    """Record that a read from ``connection`` or a write to it raised ``error``."""
-    request = _current.get()
-    if request is not None and request.connection is connection:
-        request.channel.raised = error
-
-
 class Request:
     """One request to a watched server. Made by ``begin``."""
 
@@ -127,6 +120,7 @@ class Request:
     framework: str | None = None
     status: int | None = None  # of the response, once it is known
     server_answers = False  # whether the server itself is making the response to the error
+    _body: Body | None = None
     _input: Any = None
     _dismissed: BaseException | None = None
     _answered = False
@@ -139,7 +133,6 @@ class Request:
         # What the program handles while it serves, as in "except ImportError: app.run()".
         self._handled_before = sys.exc_info()[1]
         self.caller = caller
-        self.channel = Channel(handler)
         _current.set(self)
 
     def exception(self) -> BaseException | None:
@@ -152,7 +145,7 @@ class Request:
         self.environ = environ
         self._input = environ.get("wsgi.input")
         _by_input[id(self._input)] = self
-        self.channel.expect_body(environ)
+        self._body = body_of(self._handler, environ)
         self._emit(Event.BEGUN)
 
     def owns(self, environ: Mapping[str, Any]) -> bool:
@@ -220,14 +213,20 @@ class Request:
         try:
             if isinstance(error, SystemExit):
                 return False
-            return error is self._dismissed or is_dismissed(error) or self.channel.explains(error)
+            return (
+                error is self._dismissed
+                or is_dismissed(error)
+                or explains(self.connection, error)
+                or (self._body is not None and self._body.explains(error))
+            )
         except Exception:
             return False
 
     def written(self) -> None:
         """Record that the last byte of the response was written."""
         self._emit(Event.WRITTEN)
-        self.channel.answered()
+        if self._body is not None:
+            self._body.answered()
         if self.error is not None and not self._answered:
             self._answered = True
             self._emit(Event.ANSWERED)
@@ -236,6 +235,10 @@ class Request:
         """Record that the server reads the client's bytes to their end before it answers the error."""
         if self.error is not None:
             self._emit(Event.READS_BEFORE_ANSWER)
+
+    def waits_for_body(self) -> bool:
+        """Whether a part of the request's body has not arrived yet."""
+        return self._body is not None and not self._body.is_complete()
 
     def only_reads(self) -> None:
         """Record that the server only reads what the client still sends."""
@@ -247,7 +250,8 @@ class Request:
             self.written()
             self._emit(Event.ENDED)
             self.error = None  # Its traceback may refer to this object.
-        self.channel.close()
+        if self._body is not None:
+            self._body.close()
         if _current.get() is self:
             _current.set(self._outer)
         if _by_input.get(id(self._input)) is self:

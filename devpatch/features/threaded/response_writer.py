@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from ...lifecycle.requests import connection_raised
-
 _WRITE_LIMIT = 65536  # bytes; more is sent immediately
 
 
@@ -51,21 +49,14 @@ class ResponseWriter(io.BufferedIOBase):
             self._size += size
         else:
             self.flush()
-            self._send(data)
+            self._sock.sendall(data)
         return size
 
     def flush(self) -> None:
         """Send the kept data. Raises OSError, and drops the data then."""
         if self._parts:
             data, self._parts, self._size = b"".join(self._parts), [], 0
-            self._send(data)
-
-    def _send(self, data: Any) -> None:
-        try:
             self._sock.sendall(data)
-        except BaseException as error:
-            connection_raised(self._sock, error)
-            raise
 
     def close(self) -> None:
         """Drop the data that could not be sent."""
