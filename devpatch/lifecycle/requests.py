@@ -97,7 +97,8 @@ def of(environ: Any) -> Request | None:
     request = _current.get()
     if request is not None and request.owns(environ):
         return request
-    return _by_input.get(id(environ.get("wsgi.input")))
+    # An application may run in a thread without a copy of the context.
+    return next((request for request in list(_by_input.values()) if request.owns(environ)), None)
 
 
 def is_dismissed(error: BaseException) -> bool:
