@@ -1,11 +1,11 @@
-"""werkzeug.debug.tbtools: exceptions that the interactive debugger catches.
+"""werkzeug.debug: exceptions that the interactive debugger caught.
 
-The debugger catches every exception of the application and renders a page, so the server sees no exception.
+It catches everything that the application lets out, makes a page of it, and the server sees a healthy response.
+Between the two it asks whether the environ's client is trusted, and that is where the exception is seen.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,21 +13,20 @@ from ..lifecycle import requests
 from ..patching import Capability, Wrap
 
 
-def _observe_render(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    # The debugger renders the page while it handles the exception.
-    error = sys.exc_info()[1]
-    request = requests.current()
-    if error is not None and request is not None:
+def _observe_check(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    request = requests.of(args[0] if args else kwargs.get("environ"))
+    error = None if request is None else request.exception()
+    if request is not None and error is not None:
         request.note(error)
     return wrapped(*args, **kwargs)
 
 
 PATCHES = (
     Wrap(
-        "werkzeug.debug.tbtools",
-        "DebugTraceback.render_debugger_html",
+        "werkzeug.debug",
+        "DebuggedApplication.check_pin_trust",
         Capability.ERRORS,
-        _observe_render,
-        ("traceback", "evalex", "secret", "evalex_trusted"),
+        _observe_check,
+        ("application", "environ"),
     ),
 )
