@@ -66,7 +66,7 @@ def test_the_status_command_runs(installed):
     script = shutil.which("devpatch", path=str(installed.scripts))
     assert script, "no console script"
     by_module = installed.run("-m", "devpatch")
-    by_script = execute(script, cwd=installed.folder, limit=RUN_TIMEOUT)
+    by_script = execute(script, cwd=installed.folder, timeout=RUN_TIMEOUT)
     assert (by_module.returncode, by_module.stderr) == (0, "")
     assert (by_script.returncode, by_script.stderr) == (0, "")
     assert by_script.stdout == by_module.stdout != ""

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.long
 WSGIREF_HANDLERS = ("    def setup_environ(self):", "    run_unseen = run\n\n    def setup_environ(self):")
 WERKZEUG_SERVING = (
     "    def handle(self) -> None:",
-    "    run_unseen = run_wsgi\n\n    def handle(self) -> None:",
+    "    make_unseen = make_environ\n\n    def handle(self) -> None:",
 )
 
 
@@ -44,8 +44,8 @@ def werkzeug(tmp_path):
     path = altered_copy("werkzeug", "serving.py", *WERKZEUG_SERVING, tmp_path)
     serving = tmp_path / "werkzeug" / "serving.py"
     text = serving.read_text()
-    assert "return self.run_wsgi\n" in text
-    serving.write_text(text.replace("return self.run_wsgi\n", "return self.run_unseen\n"))
+    assert "environ = self.make_environ()\n" in text
+    serving.write_text(text.replace("= self.make_environ()\n", "= self.make_unseen()\n"))
     return path
 
 

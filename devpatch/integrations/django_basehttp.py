@@ -19,7 +19,7 @@ def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: 
     call = inspect.signature(wrapped).bind(*args, **kwargs)
     by_itself = bool(call.arguments.get("threading"))
     handlers = sys.modules[_MODULE].WSGIRequestHandler
-    starts.starting("runserver", concurrent=by_itself, proof=lambda: prove_wsgiref(handlers, _MODULE))
+    starts.starting("runserver", concurrent=by_itself, proof=lambda: prove_wsgiref(handlers))
     call.arguments["threading"] = threads.run_concurrently(by_itself)
     call.apply_defaults()
     _adopt_listener(call.arguments)

@@ -39,7 +39,7 @@ def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, opti
         # testserver uses threads unless its database allows only one connection.
         one_at_a_time=None if name == "runserver" or concurrent else "its database takes one connection",
         obstacle=_obstacle(instance, options),
-        proof=lambda: prove_wsgiref(handlers, handlers.__module__),
+        proof=lambda: prove_wsgiref(handlers),
     )
     return wrapped(*args, **options)
 

@@ -65,14 +65,15 @@ def _is_above_one(processes: Any) -> bool:
 def _prove(handlers: type) -> str | None:
     server = {
         "_server_version": "Werkzeug",
+        "host": "127.0.0.1",
         "log": lambda *_: None,
         "multiprocess": False,
         "multithread": False,
         "passthrough_errors": False,
-        "server_address": ("127.0.0.1", 0),
+        "port": 0,
         "ssl_context": None,
     }
-    return prove(handlers, _MODULE, server, lambda kind: ledger.surround_methods(kind, _STEPS))
+    return prove(handlers, (_MODULE,), server, lambda kind: ledger.surround_methods(kind, _steps()))
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -88,7 +89,7 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         starts.watch(server)
         if starts.is_watched(server):
             # Changed on the class that this server uses: a program may have its own.
-            ledger.surround_methods(server.RequestHandlerClass, _STEPS)
+            ledger.surround_methods(server.RequestHandlerClass, _steps())
     return server
 
 
@@ -98,9 +99,7 @@ def _watch_make_environ(make_environ: Callable[..., Any]) -> Callable[..., Any]:
         if previous is not None:  # of the same connection
             previous.end()
         environ = make_environ(handler)
-        request = requests.begin(handler, handler)
-        if request is not None:
-            request.call(environ)
+        requests.begin(handler, handler, environ)
         return environ
 
     return watched
@@ -151,9 +150,12 @@ def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callabl
 _STEPS = {
     "make_environ": _watch_make_environ,
     "finish": _watch_finish,
-    "send_response_only": _watch_status,
     "connection_dropped": _watch_connection_dropped,
 }
+
+
+def _steps() -> dict[str, Callable[..., Any]]:
+    return {**_STEPS, "send_response_only": _watch_status} if requests.wants_status() else _STEPS
 
 
 def _make_internal_server_error(error_class: Any) -> Any:

@@ -21,41 +21,46 @@ from ..patching import Capability, Expect, Surround, ledger
 
 def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, application: Callable[..., Any]) -> None:
-        request = _begin(handler)
-        if request is None:
+        connection = _connection_of(handler)
+        if connection is None or not requests.is_watched(connection.server):
             run(handler, application)
             return
         ledger.surround_methods(type(handler), _STEPS)
         try:
-            run(handler, _watched(application, request))
+            run(handler, _watched(application, handler, connection))
         except BaseException as error:
-            request.note(error)
+            request = requests.current(handler)
+            if request is not None:
+                request.note(error)
             raise
         finally:
-            _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
-            request.end()
+            request = requests.current(handler)
+            if request is not None:
+                _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
+                request.end()
             ending.exit_if_requested()
 
     return watched
 
 
-def _begin(handler: Any) -> requests.Request | None:
-    connection_handler = getattr(handler, "request_handler", None)
-    if connection_handler is None:  # A program's own request handler does not set this attribute.
-        accepted = connections.accepted()
-        if accepted is None:
-            return None
-        connection_handler = SimpleNamespace(
-            server=accepted.server, connection=accepted.connection, rfile=getattr(handler, "stdin", None)
-        )
-    return requests.begin(connection_handler, handler)
+def _connection_of(handler: Any) -> Any:
+    """Return the handler of the connection, or None if ``handler`` answers no connection."""
+    connection = getattr(handler, "request_handler", None)
+    accepted = connections.accepted()
+    if connection is not None or accepted is None:
+        return connection
+    # A program's own request handler does not set this attribute.
+    stdin = getattr(handler, "stdin", None)
+    return SimpleNamespace(server=accepted.server, connection=accepted.connection, rfile=stdin)
 
 
-def _watched(application: Callable[..., Any], request: requests.Request) -> Callable[..., Any]:
-    """Return a function that calls ``application`` and records its exceptions."""
+def _watched(application: Callable[..., Any], handler: Any, connection: Any) -> Callable[..., Any]:
+    """Return a function that begins a request, calls ``application`` and records its exceptions."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
-        request.call(environ)
+        request = requests.begin(connection, handler, environ)
+        if request is None:
+            return application(environ, start_response)
         try:
             return application(environ, start_response)
         except BaseException as error:

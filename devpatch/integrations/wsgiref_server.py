@@ -30,7 +30,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
             "wsgiref",
             forks=_forks(server),
             one_at_a_time="handle_request() returns when the request was handled" if single else None,
-            proof=lambda: prove_wsgiref(server.RequestHandlerClass, _MODULE),
+            proof=lambda: prove_wsgiref(server.RequestHandlerClass),
         )
         starts.watch(server)
         if starts.is_watched(server):

@@ -31,27 +31,28 @@ class ProofError(Exception):
 
 def prove(
     handlers: Any,
-    module: str,
+    modules: tuple[str, ...],
     server: dict[str, Any],
     prepare: Callable[[type], object] = lambda kind: None,
 ) -> str | None:
     """Return why the requests of ``handlers`` can't be seen, or None if they can. Never raises.
 
-    ``handlers`` is a handler class of ``module``, or a program's subclass of one. ``server`` holds the attributes
-    that the class of ``module`` expects of its server, without the application (``app`` and ``get_app``).
-    ``prepare`` changes a handler class as the integration does. It gets a subclass that is used only here.
+    ``handlers`` is a handler class of one of the ``modules``, or a program's subclass of one. ``server`` holds the
+    attributes that the framework's class expects of its server, besides those that each server has. ``prepare``
+    changes a handler class as the integration does. It gets a subclass that is used only here.
     """
-    own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ == module), None)
+    own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ in modules), None)
     if own is None:
-        return f"{handlers!r} is not a request handler of {module}"
+        return f"{handlers!r} is not a request handler of {modules[0]}"
+    name = f"{own.__module__}.{own.__qualname__}"
     try:
         quiet = type(own.__name__, (own,), _QUIET)
         prepare(quiet)
         if all(_is_seen(quiet, server, path) for path in (_HEALTHY, _FAILING)):
             return None
-        return f"its requests can't be seen ({module}.{own.__qualname__})"
+        return f"its requests can't be seen ({name})"
     except Exception as failure:
-        return f"a test request to {module}.{own.__qualname__} failed ({type(failure).__name__}: {failure})"
+        return f"a test request to {name} failed ({type(failure).__name__}: {failure})"
 
 
 _QUIET: dict[str, Callable[..., Any]] = {
@@ -61,6 +62,13 @@ _QUIET: dict[str, Callable[..., Any]] = {
     "get_stderr": lambda _: io.StringIO(),
 }
 
+# A program may have changed the framework's class, and read these attributes there.
+_SERVER = {
+    "address_family": socket.AF_INET,
+    "server_address": ("127.0.0.1", 0),
+    "server_name": "localhost",
+    "server_port": 0,
+}
 
 # The part of the environ that a wsgiref server prepares.
 _BASE_ENVIRON = {
@@ -73,9 +81,10 @@ _BASE_ENVIRON = {
 }
 
 
-def prove_wsgiref(handlers: Any, module: str) -> str | None:
+def prove_wsgiref(handlers: Any) -> str | None:
     """Call ``prove`` for the handler class of a wsgiref server, such as Django's."""
-    return prove(handlers, module, {"base_environ": _BASE_ENVIRON})
+    modules = ("wsgiref.simple_server", "django.core.servers.basehttp")
+    return prove(handlers, modules, {"base_environ": _BASE_ENVIRON})
 
 
 def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
@@ -90,7 +99,7 @@ def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
         return [b"ok"]
 
-    server = SimpleNamespace(**attributes, app=application, get_app=lambda: application)
+    server = SimpleNamespace(**_SERVER, **attributes, app=application, get_app=lambda: application)
     undo = requests.watch(server, {event: [_recorder(event, seen)] for event in EVENTS})
     try:
         _send_request(handlers, server, path)

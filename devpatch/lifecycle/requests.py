@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..console import say
-from .connections import Body, body_of, explains
+from .connections import body_of, explains
 
 
 class Event:
@@ -47,6 +47,7 @@ _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=No
 _by_input: dict[int, Request] = {}
 # Each function returns whether an exception does not count as an error, such as the one for a cut upload.
 dismissals: list[Callable[[BaseException], bool]] = []
+_wants_status: list[bool] = []  # one entry for each call of want_status
 # The names of the frameworks that are loaded.
 frameworks: list[str] = []
 
@@ -66,19 +67,31 @@ def watch(server: Any, listeners: Listeners | None = None) -> Callable[[], objec
     return lambda: _watched.pop(id(server), None)
 
 
+def want_status() -> Callable[[], object]:
+    """Fill ``Request.status`` from now on, under each server. Return a function that undoes it."""
+    _wants_status.append(True)
+    return _wants_status.pop
+
+
+def wants_status() -> bool:
+    """Whether ``want_status`` was called. An integration need not find out the status otherwise."""
+    return bool(_wants_status)
+
+
 def is_watched(server: Any) -> bool:
     """Whether the requests of ``server`` are watched."""
     return id(server) in _watched
 
 
-def begin(handler: Any, caller: Any) -> Request | None:
+def begin(handler: Any, caller: Any, environ: dict[str, Any]) -> Request | None:
     """Begin a request on the connection of ``handler``, or return None if its server is not watched.
 
     ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. ``caller`` is the
-    object that calls the application, often the same one. The integration must call ``Request.end``.
+    object that is about to call the application with ``environ``, often the same one. The integration must call
+    ``Request.end``.
     """
     listeners = _watched.get(id(handler.server))
-    return None if listeners is None else Request(handler, caller, listeners)
+    return None if listeners is None else Request(handler, caller, environ, listeners)
 
 
 def current(caller: Any = None) -> Request | None:
@@ -115,39 +128,33 @@ class Request:
     """One request to a watched server. Made by ``begin``."""
 
     # Values of the class, because most requests change none of them.
-    environ: dict[str, Any] = {}
     error: BaseException | None = None
     failed_at = 0.0  # seconds since the epoch
     framework: str | None = None
-    status: int | None = None  # of the response, once it is known
+    status: int | None = None  # of the response, once it is known; see ``want_status``
     server_answers = False  # whether the server itself is making the response to the error
-    _body: Body | None = None
-    _input: Any = None
     _dismissed: BaseException | None = None
     _answered = False
 
-    def __init__(self, handler: Any, caller: Any, listeners: Listeners) -> None:
+    def __init__(self, handler: Any, caller: Any, environ: dict[str, Any], listeners: Listeners) -> None:
         """See ``begin``."""
         self._handler = handler
         self._listeners = listeners
         self._outer = _current.get()
         # What the program handles while it serves, as in "except ImportError: app.run()".
         self._handled_before = sys.exc_info()[1]
+        self._input = environ.get("wsgi.input")
+        self._body = body_of(handler, environ)
         self.caller = caller
+        self.environ = environ
+        _by_input[id(self._input)] = self
         _current.set(self)
+        self._emit(Event.BEGUN)
 
     def exception(self) -> BaseException | None:
         """Return the exception that is being handled now and was raised since the begin of the request, or None."""
         error = sys.exc_info()[1]
         return None if error is self._handled_before else error
-
-    def call(self, environ: dict[str, Any]) -> None:
-        """Record that the application is about to be called with ``environ``."""
-        self.environ = environ
-        self._input = environ.get("wsgi.input")
-        _by_input[id(self._input)] = self
-        self._body = body_of(self._handler, environ)
-        self._emit(Event.BEGUN)
 
     def owns(self, environ: Mapping[str, Any]) -> bool:
         """Whether ``environ`` is this request's, or a copy of it.
@@ -198,8 +205,7 @@ class Request:
         A hang-up of the client and Ctrl-C do not count. A SystemExit of the application does. ``framework`` is the
         framework that reported the error, or None if the server did.
         """
-        was_called = bool(self.environ)  # Otherwise the head of the request is malformed.
-        if was_called and self.error is None and not self.excuses(error):
+        if self.error is None and not self.excuses(error):
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
             self.error = error

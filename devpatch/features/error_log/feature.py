@@ -52,6 +52,7 @@ class ErrorLog(Feature):
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""
         ledger.record(requests.listen(requests.Event.ANSWERED, self._report))
+        ledger.record(requests.want_status())
         self._use(settings)
 
     def _use(self, settings: switches.Settings) -> LogFile:
