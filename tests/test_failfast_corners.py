@@ -92,6 +92,26 @@ class TestEnvirons:
         server.get("/view/")
         assert server.exit_status() == 1
 
+    @pytest.mark.parametrize(
+        "middleware",
+        [
+            "with_a_debugger in_a_thread",
+            "with_another_input in_a_thread",
+            "with_a_debugger with_another_input in_a_thread",
+        ],
+    )
+    def test_an_application_in_a_thread_without_the_context(self, serve, middleware):
+        server = serve(mode_or_skip("run_simple-threads"), **ON, SITE_MIDDLEWARE=middleware)
+        assert server.get("/ok/").status == 200
+        assert server.get("/view/").status == 500
+        assert server.exit_status() == 1
+
+    def test_the_debugger_of_a_test_client_belongs_to_no_request(self, serve):
+        server = serve(mode_or_skip("run_simple-threads"), **ON, SITE_MIDDLEWARE="with_a_test_client")
+        for _ in range(3):
+            assert server.get("/ok/").status == 200
+        assert server.process.poll() is None, server.stderr
+
     def test_a_client_that_closes_after_a_whole_chunked_upload(self, serve):
         """Werkzeug reads until the client closes, and only then closes the response, which fails."""
         server = serve(mode_or_skip("app.run-"), **ON)

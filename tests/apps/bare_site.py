@@ -1,6 +1,7 @@
 """A bare WSGI application, served by wsgiref or Werkzeug. The arguments are PORT SERVER [MODE ...]."""
 
 import atexit
+import io
 import logging
 import logging.handlers
 import os
@@ -9,6 +10,7 @@ import socketserver
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from wsgiref.handlers import SimpleHandler
 
@@ -129,14 +131,45 @@ def application(environ, start_response):
     return [b"slow" if path == "slow" else b"ok"]
 
 
+def in_a_thread(app):
+    """Run ``app`` in a thread of a pool, without the context of the request."""
+    pool = ThreadPoolExecutor(1)
+    return lambda environ, start_response: pool.submit(app, environ, start_response).result()
+
+
+def with_another_input(app):
+    return lambda environ, start_response: app({**environ, "wsgi.input": io.BytesIO()}, start_response)
+
+
+def with_a_debugger(app):
+    from werkzeug.debug import DebuggedApplication
+
+    debugged = DebuggedApplication(app)
+    return lambda environ, start_response: list(debugged(environ, start_response))
+
+
+def with_a_test_client(app):
+    """Call an application that fails, under a debugger of its own, and ignore what it answers."""
+    from werkzeug.test import Client
+
+    def call(environ, start_response):
+        assert Client(with_a_debugger(application)).get("/view/").status_code == 500
+        return app(environ, start_response)
+
+    return call
+
+
 def main(port, server, *modes):
+    app = application
+    for name in filter(None, os.environ.get("SITE_MIDDLEWARE", "").split()):
+        app = globals()[name](app)
     if server == "werkzeug":
         from werkzeug.serving import run_simple
 
         run_simple(
             "127.0.0.1",
             port,
-            application,
+            app,
             use_reloader="reload" in modes,
             **eval(os.environ.get("SITE_RUN_OPTIONS", "{}")),
             use_debugger="debugger" in modes,
