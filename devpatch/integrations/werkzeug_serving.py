@@ -155,7 +155,7 @@ _STEPS = {
 
 
 def _steps() -> dict[str, Callable[..., Any]]:
-    return {**_STEPS, "send_response_only": _watch_status} if requests.wants_status() else _STEPS
+    return {**_STEPS, "send_response_only": _watch_status} if requests.status_wanted else _STEPS
 
 
 def _make_internal_server_error(error_class: Any) -> Any:

@@ -25,7 +25,8 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         if connection is None or not requests.is_watched(connection.server):
             run(handler, application)
             return
-        ledger.surround_methods(type(handler), _STEPS)
+        if type(handler) not in ledger.surrounded:
+            ledger.surround_methods(type(handler), _STEPS)
         try:
             run(handler, _watched(application, handler, connection))
         except BaseException as error:
@@ -36,7 +37,8 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             request = requests.current(handler)
             if request is not None:
-                _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
+                if request.error is not None:
+                    _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
                 request.end()
             ending.exit_if_requested()
 
@@ -46,10 +48,12 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
 def _connection_of(handler: Any) -> Any:
     """Return the handler of the connection, or None if ``handler`` answers no connection."""
     connection = getattr(handler, "request_handler", None)
-    accepted = connections.accepted()
-    if connection is not None or accepted is None:
+    if connection is not None:
         return connection
     # A program's own request handler does not set this attribute.
+    accepted = connections.accepted()
+    if accepted is None:
+        return None
     stdin = getattr(handler, "stdin", None)
     return SimpleNamespace(server=accepted.server, connection=accepted.connection, rfile=stdin)
 
@@ -108,7 +112,8 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         if request is None:
             close(handler)
             return
-        _note_status(request, handler)
+        if requests.status_wanted:
+            _note_status(request, handler)
         request.written()
         if request.waits_for_body():
             request.only_reads()

@@ -47,7 +47,7 @@ _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=No
 _by_input: dict[int, Request] = {}
 # Each function returns whether an exception does not count as an error, such as the one for a cut upload.
 dismissals: list[Callable[[BaseException], bool]] = []
-_wants_status: list[bool] = []  # one entry for each call of want_status
+status_wanted: list[bool] = []  # one entry for each call of want_status
 # The names of the frameworks that are loaded.
 frameworks: list[str] = []
 
@@ -68,14 +68,9 @@ def watch(server: Any, listeners: Listeners | None = None) -> Callable[[], objec
 
 
 def want_status() -> Callable[[], object]:
-    """Fill ``Request.status`` from now on, under each server. Return a function that undoes it."""
-    _wants_status.append(True)
-    return _wants_status.pop
-
-
-def wants_status() -> bool:
-    """Whether ``want_status`` was called. An integration need not find out the status otherwise."""
-    return bool(_wants_status)
+    """Ask the integrations for the status of each request. Return a function that undoes it."""
+    status_wanted.append(True)
+    return status_wanted.pop
 
 
 def is_watched(server: Any) -> bool:
@@ -149,7 +144,8 @@ class Request:
         self.environ = environ
         _by_input[id(self._input)] = self
         _current.set(self)
-        self._emit(Event.BEGUN)
+        if listeners[Event.BEGUN]:
+            self._emit(Event.BEGUN)
 
     def exception(self) -> BaseException | None:
         """Return the exception that is being handled now and was raised since the begin of the request, or None."""
@@ -231,7 +227,8 @@ class Request:
 
     def written(self) -> None:
         """Record that the last byte of the response was written."""
-        self._emit(Event.WRITTEN)
+        if self._listeners[Event.WRITTEN]:
+            self._emit(Event.WRITTEN)
         if self._body is not None:
             self._body.answered()
         if self.error is not None and not self._answered:
