@@ -20,7 +20,6 @@ from .lifecycle import loads
 if TYPE_CHECKING:
     from .features import Feature
     from .patching import Patch
-    from .switches import Settings
 
 # The working directory and the environment at the start of Python.
 Launch = tuple["str | None", dict[str, str]]
@@ -246,9 +245,4 @@ def _reporting() -> list[Feature]:
         return []
     if not (settings[switches.ON_ERROR] or settings[switches.ERROR_LOG]):
         return []  # No other feature reports a failed load, and importing them takes time.
-    return wanted(settings)
-
-
-def wanted(settings: Settings) -> list[Feature]:
-    """Return the features that are switched on."""
     return [feature for feature in features() if settings[feature.switch]]

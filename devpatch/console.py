@@ -12,22 +12,26 @@ _MAX_TOTAL = 500_000  # characters kept of all texts together
 
 
 def say(message: str) -> None:
-    """Print one line for the developer. A closed stderr is not an error."""
-    line = " ".join(message.splitlines())
-    try:
-        sys.stderr.write(f"devpatch: {line}\n")
-        sys.stderr.flush()
-    except Exception:
-        pass
+    """Print one line for the developer."""
+    write(f"devpatch: {' '.join(message.splitlines())}\n")
 
 
 def write(text: str) -> None:
-    """Print a block, such as a traceback, as it is."""
+    """Print a block, such as a traceback, as it is. A closed stderr is not an error."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
     except Exception:
         pass
+
+
+def flush() -> None:
+    """Flush both streams, before the process ends in a way that does not."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
 
 
 class StderrTee:

@@ -93,6 +93,16 @@ class Patch:
         raise NotImplementedError
 
 
+def _check_call(patch: Any, value: Any) -> None:
+    """Check that ``value`` takes the patch's ``arguments``. Raises Unpatchable."""
+    if not callable(value):
+        raise Unpatchable(f"{patch.title} can't be called")
+    try:
+        inspect.signature(value).bind(*patch.arguments)
+    except (TypeError, ValueError) as error:
+        raise Unpatchable(f"{patch.title}{_signature(value)} takes other arguments ({error})") from None
+
+
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -106,8 +116,7 @@ class Expect(Patch):
 
     arguments: tuple[str, ...]
 
-    def _check(self, value: Any) -> None:
-        _check_call(self, value, self.arguments)
+    _check = _check_call
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         return lambda: None
@@ -120,8 +129,7 @@ class Wrap(Patch):
     wrapper: Wrapper
     arguments: tuple[str, ...] = ()
 
-    def _check(self, value: Any) -> None:
-        _check_call(self, value, self.arguments)
+    _check = _check_call
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         if getattr(value, "_self_wrapper", None) is self.wrapper:
@@ -142,8 +150,7 @@ class Surround(Patch):
     make: Make
     arguments: tuple[str, ...] = ()
 
-    def _check(self, value: Any) -> None:
-        _check_call(self, value, self.arguments)
+    _check = _check_call
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         return _surround(parent, name, self.make)
@@ -192,15 +199,6 @@ class Register(Patch):
         entry = self.make(value)
         self.into.append(entry)
         return lambda: self.into.remove(entry)
-
-
-def _check_call(patch: Patch, function: Any, arguments: tuple[str, ...]) -> None:
-    if not callable(function):
-        raise Unpatchable(f"{patch.title} can't be called")
-    try:
-        inspect.signature(function).bind(*arguments)
-    except (TypeError, ValueError) as error:
-        raise Unpatchable(f"{patch.title}{_signature(function)} takes other arguments ({error})") from None
 
 
 def _surround(parent: Any, name: str, make: Make) -> Undo:

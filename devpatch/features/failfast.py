@@ -11,7 +11,7 @@ import traceback
 
 from .. import console, switches
 from ..lifecycle import connections, requests
-from ..lifecycle.endings import ExitStatus, ending, exit_status_of
+from ..lifecycle.endings import ExitStatus, ending, exit_status_of, text_of
 from ..lifecycle.starts import Start
 from ..lifecycle.tracebacks import hide_own_frames
 from ..patching import Capability, ledger
@@ -92,7 +92,7 @@ class FailFast(Feature):
         if isinstance(error, SystemExit):
             if text is not None:
                 console.write(text + "\n")
-            what = f"sys.exit({'' if error.code is None else _shown(error.code)})"
+            what = f"sys.exit({'' if error.code is None else text_of(error.code, repr)})"
         else:
             hide_own_frames(error)
             if not self._tee.has_traceback_of(error, failed_at):
@@ -100,10 +100,3 @@ class FailFast(Feature):
             what = "".join(traceback.format_exception_only(error)).strip()
         console.say(f"fail-fast: {title}: {what}")
         console.say(f"fail-fast: the server stops with exit status {status}")
-
-
-def _shown(code: object) -> str:
-    try:
-        return repr(code)
-    except Exception:
-        return object.__repr__(code)

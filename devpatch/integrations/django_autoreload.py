@@ -44,7 +44,7 @@ def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: 
 
 def _observe_restart(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     endpoint = sessions.endpoint
-    if endpoint.address is None or endpoint.listen is None or not sessions.is_taken_over():
+    if endpoint.address is None or endpoint.listen is None or not sessions.runners:
         return wrapped(*args, **kwargs)
     autoreload: Any = sys.modules[_MODULE]
     return sessions.run(

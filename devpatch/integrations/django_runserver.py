@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from ..lifecycle import sessions, starts
+from ..lifecycle import sessions, starts, threads
 from ..lifecycle.proof import prove_wsgiref
 from ..patching import Capability, Wrap
 
@@ -68,7 +68,7 @@ def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
     # With --noasgi, the commands of daphne and channels use Django's server, but they set this attribute later.
     if options.get("use_asgi", True) and not _is_class_of(server_class, core.WSGIServer):
         return f"{origin} replaces Django's server by {getattr(server_class, '__module__', server_class)}"
-    if hasattr(socketserver, "ForkingMixIn") and _is_class_of(server_class, socketserver.ForkingMixIn):
+    if threads.forks(server_class):
         return f"{origin} forks for each request"
     for ancestor in kind.__mro__[: kind.__mro__.index(core.Command)]:
         for name in _SERVING_METHODS:

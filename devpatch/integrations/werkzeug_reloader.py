@@ -49,7 +49,7 @@ def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args:
 
 
 def _observe_restart(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    if not sessions.is_taken_over():
+    if not sessions.runners:
         return wrapped(*args, **kwargs)
     module: Any = sys.modules[_MODULE]
     return sessions.run(

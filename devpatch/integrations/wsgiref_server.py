@@ -28,7 +28,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
         single = wrapped.__name__ == "handle_request"
         starts.starting(
             "wsgiref",
-            forks=_forks(server),
+            forks=threads.forks(type(server)),
             one_at_a_time="handle_request() returns when the request was handled" if single else None,
             proof=lambda: prove_wsgiref(server.RequestHandlerClass),
         )
@@ -61,11 +61,6 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
 
 # A program's own class of handlers may run an application without a link to its connection.
 _STEPS = {"setup": _watch_setup, "finish": _watch_finish}
-
-
-def _forks(server: Any) -> bool:
-    mixin = getattr(socketserver, "ForkingMixIn", None)  # Windows does not have it.
-    return mixin is not None and isinstance(server, mixin)
 
 
 # Both are inherited from socketserver. Patched on this class, they leave other servers unchanged.

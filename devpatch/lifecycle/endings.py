@@ -13,11 +13,12 @@ from __future__ import annotations
 import atexit
 import enum
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from .. import console
 
 # The watchdog acts this many seconds after the end was requested, or after the last ``wait_for`` function
 # returned. The README promises 2 s. The rest is for the atexit handlers and the reloader's parent.
@@ -46,7 +47,7 @@ def exit_status_of(code: object) -> tuple[int, str | None]:
     if code is None:
         return 0, None
     if not isinstance(code, int):
-        return int(ExitStatus.FAILED), _text_of(code)
+        return int(ExitStatus.FAILED), text_of(code, str)
     status = code & 0xFF if abs(code) < _LONG else 0xFF  # CPython's status if the code does not fit a C long
     return (int(ExitStatus.FAILED) if status == ExitStatus.RELOAD else status), None
 
@@ -54,9 +55,10 @@ def exit_status_of(code: object) -> tuple[int, str | None]:
 _LONG = 2**63
 
 
-def _text_of(code: object) -> str:
+def text_of(code: object, convert: Callable[[object], str]) -> str:
+    """Return ``convert(code)``, or another text if that raises an exception."""
     try:
-        return str(code)
+        return convert(code)
     except Exception:
         return object.__repr__(code)
 
@@ -206,11 +208,7 @@ class Ending:
             if run_exit_handlers is not None:
                 run_exit_handlers()
         finally:
-            for stream in (sys.stdout, sys.stderr):
-                try:
-                    stream.flush()
-                except Exception:
-                    pass
+            console.flush()
             os._exit(self.status)
 
 

@@ -70,21 +70,12 @@ _SERVER = {
     "server_port": 0,
 }
 
-# The part of the environ that a wsgiref server prepares.
-_BASE_ENVIRON = {
-    "SERVER_NAME": "localhost",
-    "SERVER_PORT": "0",
-    "GATEWAY_INTERFACE": "CGI/1.1",
-    "REMOTE_HOST": "",
-    "CONTENT_LENGTH": "",
-    "SCRIPT_NAME": "",
-}
-
 
 def prove_wsgiref(handlers: Any) -> str | None:
     """Call ``prove`` for the handler class of a wsgiref server, such as Django's."""
     modules = ("wsgiref.simple_server", "django.core.servers.basehttp")
-    return prove(handlers, modules, {"base_environ": _BASE_ENVIRON})
+    # The server prepares this part of the environ.
+    return prove(handlers, modules, {"base_environ": {"SERVER_NAME": "localhost", "SERVER_PORT": "0"}})
 
 
 def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:

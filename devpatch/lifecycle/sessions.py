@@ -78,36 +78,17 @@ class Endpoint:
 
 endpoint = Endpoint()
 
-_run: Callable[[Session], int] | None = None
+# A feature's function, if there is one, replaces a reloader's own loop over its workers. It returns the exit status
+# of the last worker.
+runners: list[Callable[[Session], int]] = []
 _has_run = False
-
-
-def take_over(run: Callable[[Session], int]) -> Callable[[], None]:
-    """Call ``run`` instead of a reloader's own loop over its workers. Return a function that undoes it.
-
-    ``run`` returns the exit status of the last worker.
-    """
-    global _run
-    _run = run
-    return _give_back
-
-
-def _give_back() -> None:
-    global _run
-    _run = None
-
-
-def is_taken_over() -> bool:
-    """Whether a feature runs the sessions."""
-    return _run is not None
 
 
 def run(session: Session) -> int:
     """Run ``session`` and return the exit status for this process."""
     global _has_run
-    assert _run is not None
     _has_run = True
-    return _run(session)
+    return runners[0](session)
 
 
 def has_run() -> bool:

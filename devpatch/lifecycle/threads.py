@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import socketserver
 from collections.abc import Callable
+from typing import Any
 
 # A thread calls these before it ends. Frameworks keep resources per thread, such as database connections.
 cleanups: list[Callable[[], object]] = []
 
 _concurrent: bool | None = None  # None: as the server does by default
 _wait: Callable[[], object] | None = None
+
+
+def forks(server_class: Any) -> bool:
+    """Whether servers of this class fork for each request. Windows does not have such servers."""
+    mixin = getattr(socketserver, "ForkingMixIn", None)
+    return mixin is not None and isinstance(server_class, type) and issubclass(server_class, mixin)
 
 
 def decide(concurrent: bool, wait: Callable[[], object]) -> Callable[[], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
@@ -52,11 +53,8 @@ def _skip_own(traceback: TracebackType | None) -> TracebackType | None:
 
 def module_that_raised(error: BaseException) -> str:
     """Return the name of the module whose code raised ``error``, or an empty string."""
-    traceback, name = error.__traceback__, ""
-    while traceback is not None:
-        name = str(traceback.tb_frame.f_globals.get("__name__"))
-        traceback = traceback.tb_next
-    return name
+    frames = [frame for frame, _line in walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")) if frames else ""
 
 
 def is_from_console(error: BaseException) -> bool:

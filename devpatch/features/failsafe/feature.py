@@ -32,7 +32,8 @@ class FailSafe(Feature):
 
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""
-        ledger.record(sessions.take_over(_run))
+        sessions.runners.append(_run)
+        ledger.record(lambda: sessions.runners.remove(_run))
         ledger.record(starts.prepare(draining.prepare))
 
 

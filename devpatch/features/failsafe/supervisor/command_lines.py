@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Address = tuple[str, int, bool]  # host, port, whether it is IPv6
 
@@ -69,6 +70,12 @@ def recognise(
     if target.startswith("-m "):
         return Command("the module", script=main_file) if main_file else None
     return Command("the script", script=target) if target else None
+
+
+def script_of(command: Sequence[Any]) -> str | None:
+    """Return the path of the script that an interpreter's command runs, or None for ``-m`` and ``-c``."""
+    target, _arguments = _split([str(part) for part in command[1:]])
+    return os.path.abspath(target) if target and not target.startswith("-m ") else None
 
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from .... import switches
-from ....console import say, write
+from ....console import flush, say, write
 from ....lifecycle import failures, loads, sessions
 from ....lifecycle.endings import ExitStatus
 from ....lifecycle.tracebacks import is_from_console
@@ -123,11 +123,7 @@ def _listen(address: Address) -> socket.socket | None:
 def _start_again(folder: str, environ: dict[str, str]) -> NoReturn:
     os.chdir(folder)
     command = [_interpreter(), *sys.orig_argv[1:]]
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass
+    flush()
     if os.name == "posix":
         os.execve(sys.executable, command, environ)
     os._exit(subprocess.call(command, env=environ))

@@ -25,9 +25,10 @@ from ....lifecycle import loads
 from ....lifecycle.sessions import Session
 from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
+from .command_lines import script_of
 from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
-from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle, script_of
+from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
 
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 # Seconds for a worker to end by itself after it has reported why it ends. Then it is terminated.

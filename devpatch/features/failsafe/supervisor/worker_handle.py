@@ -24,6 +24,7 @@ from .. import ipc
 from ..failure import Failure
 from ..ipc import Report
 from ..worker import draining, preloading
+from .command_lines import script_of
 
 # Seconds for a worker to end after SIGTERM. The frameworks' own reloaders kill it immediately.
 STOP_LIMIT = 0.7
@@ -248,18 +249,6 @@ def _interrupts_blocked(wanted: bool) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def script_of(command: Any) -> str | None:
-    """Return the path of the script that an interpreter's command runs, or None for ``-m`` and ``-c``."""
-    arguments = [str(part) for part in command[1:]]
-    while arguments and arguments[0].startswith("-"):
-        option = arguments.pop(0)
-        if option in ("-m", "-c"):
-            return None
-        if option in ("-W", "-X") and arguments:
-            arguments.pop(0)
-    return os.path.abspath(arguments[0]) if arguments else None
 
 
 def describe_end(status: int) -> str:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ....lifecycle import requests
@@ -76,8 +77,8 @@ class _ServerConnections:
         server.get_request = self._accept
         server.shutdown_request = self._shut_down
         self._undos = [
-            requests.listen(requests.Event.BEGUN, self._begin),
-            requests.listen(requests.Event.WRITTEN, self._end),
+            requests.listen(requests.Event.BEGUN, partial(self._mark, answering=True)),
+            requests.listen(requests.Event.WRITTEN, partial(self._mark, answering=False)),
         ]
 
     def undo(self) -> None:
@@ -112,12 +113,6 @@ class _ServerConnections:
             if connection.fileno() == -1 and self._open.get(descriptor) is this:
                 self._open.pop(descriptor, None)
         return result
-
-    def _begin(self, request: requests.Request) -> None:
-        self._mark(request, True)
-
-    def _end(self, request: requests.Request) -> None:
-        self._mark(request, False)
 
     def _mark(self, request: requests.Request, answering: bool) -> None:
         connection = self._open.get(request.connection.fileno())
