@@ -163,9 +163,9 @@ def _watch_first_start(gate: Gate) -> None:
     def show_and_ask(kind, error, traceback):  # type: ignore[no-untyped-def]
         # Programs call this hook too, in other threads. An import there could deadlock with another import.
         is_last = get_ident() == main_thread and _last_error() is error
-        exceptions = sys.modules.get("devpatch.lifecycle.tracebacks")
-        if is_last and exceptions is not None:
-            exceptions.hide_own_frames(error)
+        tracebacks = sys.modules.get("devpatch.lifecycle.tracebacks")
+        if is_last and tracebacks is not None:
+            tracebacks.hide_own_frames(error)
             traceback = error.__traceback__
         show(kind, error, traceback)
         if is_last:

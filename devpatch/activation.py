@@ -46,7 +46,7 @@ class Activation:
         """Register for the starts of servers. ``launch_folder`` is the working directory at the start of Python."""
         starts.launch_folder = launch_folder
         starts.listen(self._start, self._loaded, ledger.record)
-        ledger.on_failure = self._late_failure
+        ledger.on_failure = self._on_patch_failure
 
     def _start(self, start: starts.Start) -> None:
         """Check, patch and announce before a server starts. What an earlier start has done is not repeated.
@@ -75,12 +75,12 @@ class Activation:
         """Make the patches and activate the features that can work on this start. Return these features."""
         if any(feature.watches_requests for feature in wanted):
             for patch in self._serving_patches(start.server):
-                ledger.await_module(patch)
+                ledger.apply_when_imported(patch)
         refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
         active = []
         for feature in wanted:
             if feature.name in self._declined:
-                continue  # The start of the command printed why. This is the start of the command's server.
+                continue  # A command starts before its server. Its start printed why.
             reason = self._why_not(feature, start, settings)
             if reason and feature.refuses:
                 refuse([feature.refusal(start.server, reason)])
@@ -135,7 +135,7 @@ class Activation:
                 refuse([str(error)])
         return any(feature.watches_requests for feature in self._active)
 
-    def _late_failure(self, patch: Patch, reason: str) -> None:
+    def _on_patch_failure(self, patch: Patch, reason: str) -> None:
         """Act on a failed patch, unless a later start will report it."""
         if patch.provides is Capability.START:
             # Without this patch, no start is reported. So the function itself has to refuse.
@@ -151,8 +151,7 @@ class Activation:
             return  # The next start finds the reason in the ledger.
         for feature in self._active:
             if patch.provides in feature.needs and feature.refuses:
-                message = feature.refusal("this application", reason).replace("does not start", "stops")
-                _stop(message)
+                _stop(f"{feature.name} can't guard this application any more, so the server stops: {reason}")
 
 
 def _stop(message: str) -> None:

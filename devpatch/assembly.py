@@ -158,7 +158,7 @@ def arm(launch: Launch | None) -> None:
             SupervisedWorker().listen()
         applications = application_patches() if settings[switches.EXC_INFO] else ()
         for patch in (*entry_patches(), *applications):
-            ledger.await_module(patch)
+            ledger.apply_when_imported(patch)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # A broken wrapt may raise anything.

@@ -1,7 +1,7 @@
 """Patches, and the ledger that records the outcome of each. This is the only file that imports wrapt.
 
 A patch is looked up, checked, applied and recorded, together with the function that undoes it. A patch that does
-not fit raises nothing into the user's program: it becomes a failed entry with a reason.
+not fit raises no exception in the user's program: it becomes a failed entry with a reason.
 
 Limits: a module that ``importlib.reload`` executes again loses its patches. wrapt's import hooks run only once.
 """
@@ -27,10 +27,10 @@ class Capability(enum.Enum):
 
     START = "know when the server starts"
     ERRORS = "see a request's unhandled error"
-    RESPONSES = "know when a response is out"
+    RESPONSES = "know when a response was written"
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
-    FIRST_START = "see how a command line ends"
+    FIRST_START = "see how a command's first start ends"
     EXC_INFO = "hand the exception to start_response"
     WORKERS = "start the reloader's workers, and know why they end"
 
@@ -140,7 +140,7 @@ class Wrap(Patch):
 
 
 @dataclass(frozen=True, eq=False)
-class Surround(Patch):
+class Decorate(Patch):
     """Replace a method with the function that ``make`` returns for it. ``arguments`` are as for ``Expect``.
 
     This is meant for methods that run for every request: wrapt's wrapper can do more, but creates three objects per
@@ -153,7 +153,7 @@ class Surround(Patch):
     _check = _check_call
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
-        return _surround(parent, name, self.make)
+        return _decorate(parent, name, self.make)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,7 @@ class Connect(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Register(Patch):
-    """Add what ``make`` returns for a module's attribute to the list ``into``, such as ``requests.dismissals``."""
+    """Add what ``make`` returns for a module's attribute to the list ``into``, such as ``requests.exemptions``."""
 
     make: Callable[[Any], Any]
     into: list[Any]
@@ -201,7 +201,7 @@ class Register(Patch):
         return lambda: self.into.remove(entry)
 
 
-def _surround(parent: Any, name: str, make: Make) -> Undo:
+def _decorate(parent: Any, name: str, make: Make) -> Undo:
     function = getattr(parent, name)
     undo = _undo_of(parent, name)
     setattr(parent, name, functools.wraps(function)(make(function)))
@@ -240,9 +240,9 @@ class Ledger:
         self.reasons: dict[Patch, str] = {}
         self.on_failure: Callable[[Patch, str], None] | None = None
         self._undos: list[tuple[Patch | None, Undo]] = []
-        self.surrounded: set[type] = set()  # by surround_methods
+        self.decorated: set[type] = set()  # by decorate_methods
 
-    def await_module(self, patch: Patch) -> None:
+    def apply_when_imported(self, patch: Patch) -> None:
         """Apply ``patch`` as soon as its module has been executed, or now if it was. A second call does nothing."""
         if patch in self.outcomes and self.outcomes[patch] is not Outcome.RESTORED:
             return
@@ -261,18 +261,18 @@ class Ledger:
             self.outcomes[patch] = Outcome.APPLIED
             self._undos.append((patch, undo))
 
-    def surround_methods(self, kind: type, makes: Mapping[str, Make]) -> None:
-        """Do what ``Surround`` does with the methods of ``kind`` named in ``makes``. A second call does nothing.
+    def decorate_methods(self, kind: type, makes: Mapping[str, Make]) -> None:
+        """Do what ``Decorate`` does with the methods of ``kind`` named in ``makes``. A second call does nothing.
 
         This is meant for classes that are not known before their first object is created. Setting the methods on
         the object would work too, but it would slow down the look-up of all its other methods.
         """
-        if kind in self.surrounded:
+        if kind in self.decorated:
             return
-        self.surrounded.add(kind)
-        self.record(lambda: self.surrounded.discard(kind))
+        self.decorated.add(kind)
+        self.record(lambda: self.decorated.discard(kind))
         for name, make in makes.items():
-            self.record(_surround(kind, name, make))
+            self.record(_decorate(kind, name, make))
 
     def record(self, undo: Undo) -> None:
         """Record how to undo a change that is not a patch, such as a change to one server object."""
@@ -285,7 +285,7 @@ class Ledger:
             self.on_failure(patch, reason)
 
     def restore(self) -> None:
-        """Undo everything, the latest change first. A failed undo does not stop the others."""
+        """Undo everything, the latest change first. A patch whose undo fails stays applied, with a reason."""
         while self._undos:
             patch, undo = self._undos.pop()
             try:

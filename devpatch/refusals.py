@@ -45,8 +45,8 @@ def refuse(messages: list[str]) -> None:
 def replace_entry(module: str, path: str, reason: str) -> None:
     """Replace a function that starts a server. It refuses because of ``reason``, or warns that no switch has an effect.
 
-    ``path`` is "name" or "Class.name" in ``module``, which must have been imported. A function that does not exist
-    is ignored.
+    ``path`` is "name" or "Class.name" in ``module``, which must have been imported. If the function does not exist,
+    only a line says so.
     """
     *parents, name = path.split(".")
     parent: Any = sys.modules[module]
@@ -54,6 +54,7 @@ def replace_entry(module: str, path: str, reason: str) -> None:
         parent = getattr(parent, step, None)
     entry: Callable[..., Any] | None = getattr(parent, name, None)
     if entry is None:
+        say(f"no switch has an effect on {module}: {reason}")
         return
     main_thread_only = module == _MAIN_THREAD_ONLY
 

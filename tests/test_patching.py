@@ -28,13 +28,13 @@ found = {"titles": [p.title for p in available], "unfit": [r for p in available 
 fit = [p for p in available if not dry_run(p)]
 before = [state(p) for p in fit]
 for p in fit:
-    ledger.await_module(p)
+    ledger.apply_when_imported(p)
 found["applied"] = all(ledger.outcomes[p] is Outcome.APPLIED for p in fit)
 once = [state(p) for p in fit]
 kinds = (Wrap, Replace, Connect, Register)
 found["changed"] = all(a != b for p, a, b in zip(fit, before, once) if isinstance(p, kinds))
 for p in fit:
-    ledger.await_module(p)
+    ledger.apply_when_imported(p)
     if isinstance(p, Wrap):
         ledger.apply(p, sys.modules[p.target])
 found["once"] = once == [state(p) for p in fit]
@@ -73,7 +73,7 @@ import sys, types
 from devpatch.patching import Capability, Outcome, Wrap, ledger
 sys.path.insert(0, {folder!r})
 patch = Wrap("late_module", "gone", Capability.ERRORS, lambda w, i, a, k: w(*a, **k))
-ledger.await_module(patch)
+ledger.apply_when_imported(patch)
 assert ledger.outcomes[patch] is Outcome.PENDING
 import late_module
 print(late_module.there, ledger.outcomes[patch].value, ledger.reasons[patch])
@@ -89,7 +89,7 @@ def test_an_import_succeeds_although_its_patch_does_not_fit(tmp_path):
 def test_the_tables_of_server_modules_agree():
     """The tables of the gate, the table for a missing wrapt, and the patches of the integrations."""
     from devpatch import APPLICATION_MODULES, COMMAND_LINE_MODULES, SERVER_MODULES, assembly, refusals
-    from devpatch.patching import Capability, Register, Surround
+    from devpatch.patching import Capability, Decorate, Register
 
     patches = assembly.entry_patches()
     starts = {(p.target, p.path) for p in patches if p.provides is Capability.START}
@@ -99,4 +99,4 @@ def test_the_tables_of_server_modules_agree():
     targets = {p.target for p in patches if not isinstance(p, Register)}
     assert targets == SERVER_MODULES | COMMAND_LINE_MODULES
     applications = assembly.application_patches()
-    assert {p.target for p in applications if isinstance(p, Surround)} == APPLICATION_MODULES
+    assert {p.target for p in applications if isinstance(p, Decorate)} == APPLICATION_MODULES

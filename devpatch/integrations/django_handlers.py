@@ -49,7 +49,7 @@ def _is_cut_upload(unreadable: type[BaseException]) -> Callable[[BaseException],
 
 # An upload that was cut short is not an error of the application.
 _CUT_UPLOAD = Register(
-    "django.http.request", "UnreadablePostError", Capability.ERRORS, _is_cut_upload, requests.dismissals
+    "django.http.request", "UnreadablePostError", Capability.ERRORS, _is_cut_upload, requests.exemptions
 )
 ENTRY_PATCHES = (
     Register(

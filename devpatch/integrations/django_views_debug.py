@@ -21,7 +21,7 @@ def _observe_page(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs:
     status = rest[0] if rest else kwargs.get("status_code", _SERVER_ERROR)
     request = requests.of(getattr(django_request, "environ", None))
     if status < _SERVER_ERROR and request is not None:
-        request.dismiss(error)
+        request.exempt(error)
     return wrapped(*args, **kwargs)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lifecycle import applications
-from ..patching import Capability, Surround
+from ..patching import Capability, Decorate
 
 
 def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,7 +18,7 @@ def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
 
 
 APPLICATION_PATCHES = (
-    Surround(
+    Decorate(
         "django.core.handlers.wsgi",
         "WSGIHandler.__call__",
         Capability.EXC_INFO,

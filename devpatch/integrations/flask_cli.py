@@ -13,7 +13,7 @@ from typing import Any
 
 from ..lifecycle import loads, sessions
 from ..lifecycle.tracebacks import module_that_raised
-from ..patching import Capability, Replace, Surround, Wrap, module_proxy
+from ..patching import Capability, Decorate, Replace, Wrap, module_proxy
 
 
 def _make_traceback(traceback: ModuleType) -> ModuleType:
@@ -56,6 +56,6 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
 # run_command loads the application before a start is reported, so these patches are made at the import.
 ENTRY_PATCHES = (
     Replace("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
-    Surround("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),
+    Decorate("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),
     Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),
 )

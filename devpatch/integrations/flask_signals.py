@@ -21,7 +21,7 @@ def _receive(sender: Any = None, exception: BaseException | None = None, **_: An
     if exception is None or known is None:
         return
     if isinstance(exception, HTTPException):
-        known.dismiss(exception)
+        known.exempt(exception)
     elif not _is_raised_again(sender):
         known.note(exception, "flask")
 

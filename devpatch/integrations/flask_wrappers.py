@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lifecycle import applications
-from ..patching import Capability, Surround
+from ..patching import Capability, Decorate
 
 
 def _watch_call(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +20,7 @@ def _watch_call(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 APPLICATION_PATCHES = (
-    Surround(
+    Decorate(
         "flask.wrappers",
         "Response.__call__",
         Capability.EXC_INFO,

@@ -3,8 +3,8 @@
 ``run_wsgi`` handles a request. It catches the application's exceptions and answers them with
 ``InternalServerError``, which is replaced here, so that devpatch sees the exceptions.
 
-The handler's ``make_environ`` begins a request and ``finish`` ends it. Nothing surrounds ``run_wsgi``: one more frame
-below the application makes each new thread map one more page for its stack. That costs 2 % of the requests per second.
+The handler's ``make_environ`` begins a request and ``finish`` ends it. Nothing wraps ``run_wsgi``: one more caller
+of the application makes each new thread map one more page for its stack. That costs 2 % of the requests per second.
 
 Limits: a response counts as written when ``run_wsgi`` creates a selector to read what the client still sends.
 ``run_wsgi`` itself may return much later, when the client closes.
@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ..lifecycle import requests, sessions, starts, threads
-from ..lifecycle.connections import has_left
+from ..lifecycle.connections import is_at_end
 from ..lifecycle.endings import ending
 from ..lifecycle.proof import prove
 from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
@@ -40,7 +40,7 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     except TypeError:
         return wrapped(*args, **kwargs)  # run_simple itself reports what is wrong with the call.
     if call.get("use_reloader"):
-        # run_simple imports this module after it has created the server. A failed patch must be known before that.
+        # run_simple imports this after it has created the server. A failed patch must be known before that.
         importlib.import_module("werkzeug._reloader")
     handlers = call.get("request_handler") or sys.modules[_MODULE].WSGIRequestHandler
     starts.starting(
@@ -51,10 +51,11 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         proof=lambda: _prove(handlers),
     )
     if sessions.worker.has_failed:
-        sessions.end_broken_worker()  # The application is a stand-in that fails every request.
+        sessions.end_broken_worker()  # Flask serves a stand-in, which fails every request.
     starts.expect_server()
     if not call.get("use_reloader"):
-        sessions.worker.serves()  # An edit of the code has turned the reloader off.
+        # In a worker: an edit has turned the reloader off, so no reloader will report this.
+        sessions.worker.serves()
     return wrapped(*args, **kwargs)
 
 
@@ -73,7 +74,7 @@ def _prove(handlers: type) -> str | None:
         "port": 0,
         "ssl_context": None,
     }
-    return prove(handlers, (_MODULE,), server, lambda kind: ledger.surround_methods(kind, _steps()))
+    return prove(handlers, (_MODULE,), server, lambda kind: ledger.decorate_methods(kind, _steps()))
 
 
 def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -89,7 +90,7 @@ def _observe_make_server(wrapped: Callable[..., Any], instance: Any, args: Any, 
         starts.watch(server)
         if starts.is_watched(server):
             # Changed on the class that this server uses: a program may have its own.
-            ledger.surround_methods(server.RequestHandlerClass, _steps())
+            ledger.decorate_methods(server.RequestHandlerClass, _steps())
     return server
 
 
@@ -126,7 +127,7 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_status(send_response_only: Callable[..., Any]) -> Callable[..., Any]:
-    # Not send_response, which logs the request: that is deep enough for one more page, as above.
+    # Not send_response, which logs the request: one more caller there costs a page too (see the module).
     def watched(handler: Any, code: int, *args: Any, **kwargs: Any) -> None:
         request = requests.current(handler)
         if request is not None:
@@ -173,7 +174,7 @@ def _make_internal_server_error(error_class: Any) -> Any:
 
 
 def _make_selectors(module: ModuleType) -> ModuleType:
-    """Return a copy of the module whose DefaultSelector records that a response was written, or failed."""
+    """Return a copy of ``module``. A new DefaultSelector in it records that the response was written, or failed."""
     selector = module.DefaultSelector
 
     def default_selector() -> Any:
@@ -182,17 +183,17 @@ def _make_selectors(module: ModuleType) -> ModuleType:
             return selector()
         error = None if request.server_answers else request.exception()
         if error is None:
-            request.written()
+            request.note_written()
         else:
             request.note(error)
-            request.reads_before_answer()
+            request.note_reads_before_answer()
         return _ClientReader(request) if request.has_listeners(requests.Event.ONLY_READS) else selector()
 
     return module_proxy(module, DefaultSelector=default_selector)
 
 
 class _ClientReader(selectors.DefaultSelector):
-    """Reports when the server is about to block in a read, because it asks for more than the client has sent."""
+    """Reports when the server only waits for the client: ``run_wsgi`` reads until the client closes."""
 
     def __init__(self, request: requests.Request) -> None:
         super().__init__()
@@ -200,12 +201,12 @@ class _ClientReader(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(timeout)
-        if ready and not has_left(self._request.connection):
-            self._request.only_reads()
+        if ready and not is_at_end(self._request.connection):
+            self._request.note_only_reads()
         return ready
 
 
-# flask.cli and others bind these by name, so they are patched once the module has been executed.
+# flask.cli and others bind these by name, so they are patched as soon as the module has been executed.
 ENTRY_PATCHES = (
     Wrap(_MODULE, "run_simple", Capability.START, _observe_run_simple, ("hostname", "port", "application")),
     Wrap(_MODULE, "make_server", Capability.START, _observe_make_server, ("host", "port", "app")),

@@ -16,19 +16,19 @@ from typing import Any
 from ..lifecycle import connections, requests
 from ..lifecycle.endings import ending
 from ..lifecycle.tracebacks import hide_own_frames
-from ..patching import Capability, Expect, Surround, ledger
+from ..patching import Capability, Decorate, Expect, ledger
 
 
 def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, application: Callable[..., Any]) -> None:
-        connection = _connection_of(handler)
-        if connection is None or not requests.is_watched(connection.server):
+        request_handler = _request_handler_of(handler)
+        if request_handler is None or not requests.is_watched(request_handler.server):
             run(handler, application)
             return
-        if type(handler) not in ledger.surrounded:
-            ledger.surround_methods(type(handler), _STEPS)
+        if type(handler) not in ledger.decorated:
+            ledger.decorate_methods(type(handler), _STEPS)
         try:
-            run(handler, _watched(application, handler, connection))
+            run(handler, _watch_application(application, handler, request_handler))
         except BaseException as error:
             request = requests.current(handler)
             if request is not None:
@@ -38,31 +38,33 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             request = requests.current(handler)
             if request is not None:
                 if request.error is not None:
-                    _note_status(request, handler)  # If the response was cut short, ``close`` was not called.
+                    _note_status(request, handler)  # A response that was cut short is not closed.
                 request.end()
             ending.exit_if_requested()
 
     return watched
 
 
-def _connection_of(handler: Any) -> Any:
+def _request_handler_of(handler: Any) -> Any:
     """Return the handler of the connection, or None if ``handler`` answers no connection."""
-    connection = getattr(handler, "request_handler", None)
-    if connection is not None:
-        return connection
+    request_handler = getattr(handler, "request_handler", None)
+    if request_handler is not None:
+        return request_handler
     # A program's own request handler does not set this attribute.
-    accepted = connections.accepted()
+    accepted = connections.current()
     if accepted is None:
         return None
     stdin = getattr(handler, "stdin", None)
     return SimpleNamespace(server=accepted.server, connection=accepted.connection, rfile=stdin)
 
 
-def _watched(application: Callable[..., Any], handler: Any, connection: Any) -> Callable[..., Any]:
+def _watch_application(
+    application: Callable[..., Any], handler: Any, request_handler: Any
+) -> Callable[..., Any]:
     """Return a function that begins a request, calls ``application`` and records its exceptions."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
-        request = requests.begin(connection, handler, environ)
+        request = requests.begin(request_handler, handler, environ)
         if request is None:
             return application(environ, start_response)
         try:
@@ -95,7 +97,7 @@ def _watch_finish_response(finish_response: Callable[..., Any]) -> Callable[...,
 
 def _watch_handle_error(handle_error: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
-        # The handler prints the traceback.
+        # The handler is about to print the traceback.
         error = sys.exc_info()[1]
         if error is not None and requests.current(handler) is not None:
             hide_own_frames(error)
@@ -114,9 +116,9 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
             return
         if requests.status_wanted:
             _note_status(request, handler)
-        request.written()
+        request.note_written()
         if request.waits_for_body():
-            request.only_reads()
+            request.note_only_reads()
         try:
             close(handler)
         except BaseException as error:
@@ -134,7 +136,7 @@ _STEPS = {
 
 _MODULE = "wsgiref.handlers"
 PATCHES = (
-    Surround(_MODULE, "BaseHandler.run", Capability.ERRORS, _watch_run, ("handler", "application")),
+    Decorate(_MODULE, "BaseHandler.run", Capability.ERRORS, _watch_run, ("handler", "application")),
     Expect(_MODULE, "BaseHandler.finish_response", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.handle_error", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.close", Capability.RESPONSES, ("handler",)),

@@ -34,7 +34,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
         )
         starts.watch(server)
         if starts.is_watched(server):
-            ledger.surround_methods(server.RequestHandlerClass, _STEPS)
+            ledger.decorate_methods(server.RequestHandlerClass, _STEPS)
     result = wrapped(*args, **kwargs)
     if not leaves_threads and starts.is_watched(server):
         threads.wait_until_done()  # Without devpatch, the server itself would wait for its requests.
@@ -44,7 +44,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
 def _watch_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         setup(handler)
-        connections.accept(handler.server, handler.connection)
+        connections.set_current(handler.server, handler.connection)
 
     return watched
 
@@ -54,7 +54,7 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
         try:
             finish(handler)
         finally:
-            connections.release()
+            connections.clear_current()
 
     return watched
 

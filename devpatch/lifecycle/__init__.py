@@ -12,5 +12,6 @@ These modules call both back and import neither.
     sessions      a reloader's parent and its workers
     endings       how this process ends, and with which exit status
     proof         a test, in this process, that a server's requests are seen
-    exceptions, failures   tracebacks without devpatch's frames, and exceptions as data
+    tracebacks    tracebacks without devpatch's frames
+    failures      exceptions as data
 """

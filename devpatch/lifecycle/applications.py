@@ -55,7 +55,7 @@ def call(application: Callable[..., Any], environ: dict[str, Any], start_respons
 def note(environ: Any, error: BaseException) -> None:
     """Record ``error`` for the call with ``environ`` if it is the first unhandled one. Never raises."""
     wrapper = _calls.get(id(environ))
-    if wrapper is not None and wrapper.error is None and not _is_excused(environ, error):
+    if wrapper is not None and wrapper.error is None and not _is_exempt(environ, error):
         wrapper.error = error
 
 
@@ -69,7 +69,7 @@ _MAX_ERRORS = 50  # No response removes an entry if the error page fails too.
 
 def note_before_response(environ: Any, error: BaseException) -> None:
     """Record ``error`` until the response to ``environ`` begins, if it is the first one. Never raises."""
-    if id(environ) not in _errors and not _is_excused(environ, error):
+    if id(environ) not in _errors and not _is_exempt(environ, error):
         while len(_errors) >= _MAX_ERRORS:
             _errors.pop(next(iter(_errors)), None)
         _errors[id(environ)] = (environ, error)
@@ -85,10 +85,10 @@ def begin_response(environ: Any, start_response: Callable[..., Any]) -> Callable
     return wrapper.start_response
 
 
-def _is_excused(environ: Any, error: BaseException) -> bool:
+def _is_exempt(environ: Any, error: BaseException) -> bool:
     """Whether ``error`` does not count, by the same rules as in ``requests``. Never raises."""
     try:
         request = requests.of(environ)
-        return requests.is_dismissed(error) if request is None else request.excuses(error)
+        return requests.is_exempt(error) if request is None else request.is_exempt(error)
     except Exception:
         return False

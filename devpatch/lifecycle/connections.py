@@ -1,4 +1,4 @@
-"""The client's connection: how much of a request's body arrived, whether the client hung up, and the last drain.
+"""The client's connection: how much of a request's body arrived, whether the client hung up, and draining it.
 
 The reads and writes of a connection are watched only while a request is handled.
 """
@@ -31,17 +31,17 @@ class Accepted(NamedTuple):
 _accepted: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default=None)
 
 
-def accept(server: Any, connection: Any) -> None:
+def set_current(server: Any, connection: Any) -> None:
     """Record that this context handles ``connection`` of ``server`` from now on."""
     _accepted.set(Accepted(server, connection))
 
 
-def release() -> None:
+def clear_current() -> None:
     """Record that this context does not handle the connection any more."""
     _accepted.set(None)
 
 
-def accepted() -> Accepted | None:
+def current() -> Accepted | None:
     """Return the connection that this context handles, or None if it was not recorded."""
     return _accepted.get()
 
@@ -63,7 +63,7 @@ class Body:
         self._length = length
         self._raw = handler.rfile.raw
         self._readinto = self._raw.readinto
-        # peek() must not read from the socket, so the raw stream returns no data.
+        # For this one peek, the raw stream returns no data, so only bytes in the buffer are counted.
         self._raw.readinto = lambda buffer: None
         try:
             self._arrived = len(handler.rfile.peek())  # read along with the headers
@@ -101,7 +101,7 @@ class Body:
         """
         return self._ended or (self._length is not None and self._arrived >= self._length)
 
-    def explains(self, error: BaseException) -> bool:
+    def client_caused(self, error: BaseException) -> bool:
         """Whether the client caused ``error``: a read of the body raised it or its cause, or the body was cut short."""
         return any(link is self._raised for link in _causes(error)) or self._cut_short()
 
@@ -110,12 +110,14 @@ class Body:
         if self._was_cut_short is not None:
             return self._was_cut_short
         connection = self._connection
-        if self._length is None or hasattr(connection, "getpeercert"):
+        if self._length is None or _is_tls(connection):
             return self._ended  # For a chunked body or TLS, unread bytes can't be counted.
         missing = self._length - self._arrived
         if missing <= 0:
             return False
-        return self._ended or (_hung_up(connection) and _count_unread(connection, missing) < missing)
+        return self._ended or (
+            _has_closed_sending(connection) and _count_unread(connection, missing) < missing
+        )
 
 
 def body_of(handler: Any, environ: Mapping[str, Any]) -> Body | None:
@@ -145,16 +147,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__
 
 
-def explains(connection: Any, error: BaseException) -> bool:
-    """Whether ``error`` or a cause of it comes from ``connection``, because the client left or was too slow."""
+def client_caused(connection: Any, error: BaseException) -> bool:
+    """Whether the client left, or was too slow, and that may have raised the OSError ``error`` or a cause of it."""
     kinds = {type(link) for link in _causes(error) if isinstance(link, OSError)}
     if not kinds:
         return False
     is_timeout = any(issubclass(kind, TimeoutError) for kind in kinds)
-    return _is_broken(connection) or (is_timeout and connection.gettimeout() is not None)
+    return _was_reset(connection) or (is_timeout and connection.gettimeout() is not None)
 
 
-def _is_broken(connection: Any) -> bool:
+def _was_reset(connection: Any) -> bool:
     """Whether the client has reset the connection, or both sides have closed it. Nothing is read.
 
     An application may raise a ConnectionError of its own. Then the client's connection is still whole.
@@ -163,7 +165,7 @@ def _is_broken(connection: Any) -> bool:
         connection.getpeername()
         if hasattr(select, "poll"):
             poller = select.poll()
-            poller.register(connection, 0)  # Errors are always reported.
+            poller.register(connection, 0)  # poll reports errors also for an empty mask.
             return bool(poller.poll(0))
         if select.select([connection], [], [], 0)[0]:
             socket.socket.recv(connection, 1, socket.MSG_PEEK)
@@ -172,10 +174,12 @@ def _is_broken(connection: Any) -> bool:
     return False
 
 
-def _hung_up(connection: Any) -> bool:
+def _has_closed_sending(connection: Any) -> bool:
     """Whether the client has closed its sending side. Nothing is read."""
     try:
-        if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):  # Linux: also behind unread data
+        if hasattr(select, "poll") and hasattr(
+            select, "POLLRDHUP"
+        ):  # Linux: seen even if unread data comes first
             poller = select.poll()
             poller.register(connection, select.POLLRDHUP)
             return bool(poller.poll(0))
@@ -186,9 +190,13 @@ def _hung_up(connection: Any) -> bool:
         return True  # This side has closed it.
 
 
-def has_left(connection: Any) -> bool:
+def _is_tls(connection: Any) -> bool:
+    return hasattr(connection, "getpeercert")
+
+
+def is_at_end(connection: Any) -> bool:
     """Whether the client has ended ``connection``, which must be readable. False for TLS, where it is not known."""
-    return not hasattr(connection, "getpeercert") and _count_unread(connection, 1) == 0
+    return not _is_tls(connection) and _count_unread(connection, 1) == 0
 
 
 def is_readable(connection: Any, seconds: float) -> bool:

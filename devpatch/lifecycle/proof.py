@@ -1,10 +1,10 @@
 """Prove that devpatch sees a server's requests: the server's handler class answers two requests in this process.
 
-All patches may fit a version of a framework in which requests take another path. A guard must not claim to be on
-then. One of the two requests succeeds and one fails. Both take the path of a client's request, over a socket pair.
+Even if all patches fit a version of a framework, its requests may take another path. Then a guard must not claim to
+be on. One of the two requests succeeds and one fails. Both take the path of a client's request, over a socket pair.
 
-Limits: if a program has its own handler class, the framework's class that it inherits from is tested, so that no
-code of the program runs. So a handler class that calls no WSGI application is not noticed.
+Limits: if a program has its own handler class, the framework's class that it inherits from is tested, and no code
+of the program runs. A handler class that calls no WSGI application is not noticed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _QUIET: dict[str, Callable[..., Any]] = {
     "get_stderr": lambda _: io.StringIO(),
 }
 
-# A program may have changed the framework's class, and read these attributes there.
+# A program may have changed the framework's class. Its methods may read these attributes.
 _SERVER = {
     "address_family": socket.AF_INET,
     "server_address": ("127.0.0.1", 0),
@@ -98,7 +98,7 @@ def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
         undo()
     # The other events depend on the server, and WRITTEN may come several times.
     events = list(dict.fromkeys(event for event, _ in seen if event in _EXPECTED[_FAILING]))
-    is_found = found[:1] != [None] and found == found[:1] * 3
+    is_found = len(found) == 3 and found[0] is not None and found[0] is found[1] is found[2]
     return is_found and events == _EXPECTED[path] and seen[-1][1] is raised
 
 

@@ -1,7 +1,7 @@
 """An object for each request to a watched server, from the start of the request to its end.
 
-An integration creates it around the call of the application. A context variable holds it, so code that runs for
-the request finds it, also in the threads of asgiref and Flask, which get a copy of the context. The environ does
+An integration calls ``begin`` just before the application is called. A context variable holds the object, so code
+that runs for the request finds it, also in the threads of asgiref, which get a copy of the context. The environ does
 not hold it, because Django's debug page shows the whole environ.
 """
 
@@ -15,13 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 from ..console import say
-from .connections import body_of, explains
+from .connections import body_of, client_caused
 
 
 class Event:
     """The events of a request. Listeners run in the request's thread.
 
-    They are plain strings, because each request looks some of them up. An Enum computes its hash in Python.
+    They are plain strings, because each request looks some of them up. An Enum computes its hash in Python, which
+    is slow.
     """
 
     BEGUN = "begun"  # the application is about to be called
@@ -45,9 +46,9 @@ _watched: dict[int, Listeners] = {}
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
 # Requests by the id of their input stream: an application may run in a thread without a copy of the context.
 _by_input: dict[int, Request] = {}
-# Each function returns whether an exception does not count as an error, such as the one for a cut upload.
-dismissals: list[Callable[[BaseException], bool]] = []
-status_wanted: list[bool] = []  # one entry for each call of want_status
+# Each function returns True for an exception that is not an error, such as that of a cut upload.
+exemptions: list[Callable[[BaseException], bool]] = []
+status_wanted: list[bool] = []  # one entry for each call of want_status that was not undone
 # The names of the frameworks that are loaded.
 frameworks: list[str] = []
 
@@ -109,9 +110,9 @@ def of(environ: Any) -> Request | None:
     return next((request for request in list(_by_input.values()) if request.owns(environ)), None)
 
 
-def is_dismissed(error: BaseException) -> bool:
-    """Whether ``error`` does not count, because a function in ``dismissals`` says so or Ctrl-C raised it."""
-    return isinstance(error, KeyboardInterrupt) or any(dismisses(error) for dismisses in dismissals)
+def is_exempt(error: BaseException) -> bool:
+    """Whether ``error`` is not an error of any request: Ctrl-C raised it, or a function in ``exemptions`` says so."""
+    return isinstance(error, KeyboardInterrupt) or any(exempts(error) for exempts in exemptions)
 
 
 def any_failing() -> bool:
@@ -128,15 +129,15 @@ class Request:
     framework: str | None = None
     status: int | None = None  # of the response, once it is known; see ``want_status``
     server_answers = False  # whether the server itself is making the response to the error
-    _dismissed: BaseException | None = None
+    _exempted: BaseException | None = None
     _answered = False
 
     def __init__(self, handler: Any, caller: Any, environ: dict[str, Any], listeners: Listeners) -> None:
         """See ``begin``."""
         self._handler = handler
         self._listeners = listeners
-        self._outer = _current.get()
-        # What the program handles while it serves, as in "except ImportError: app.run()".
+        self._outer = _current.get()  # the request in whose thread this one is handled, or None
+        # The exception that was already being handled: a program may call app.run() inside an except block.
         self._handled_before = sys.exc_info()[1]
         self._input = environ.get("wsgi.input")
         self._body = body_of(handler, environ)
@@ -148,7 +149,7 @@ class Request:
             self._emit(Event.BEGUN)
 
     def exception(self) -> BaseException | None:
-        """Return the exception that is being handled now and was raised since the begin of the request, or None."""
+        """Return the exception that is being handled now and was raised since the request began, or None."""
         error = sys.exc_info()[1]
         return None if error is self._handled_before else error
 
@@ -198,34 +199,37 @@ class Request:
     def note(self, error: BaseException, framework: str | None = None) -> None:
         """Record ``error`` as this request's error, if it is the first one and counts. Never raises.
 
-        A hang-up of the client and Ctrl-C do not count. A SystemExit of the application does. ``framework`` is the
+        A hang-up of the client and Ctrl-C do not count. A SystemExit of the application counts. ``framework`` is the
         framework that reported the error, or None if the server did.
         """
-        if self.error is None and not self.excuses(error):
+        if self.error is None and not self.is_exempt(error):
             self.failed_at = time.time()
             self.framework = framework or next(iter(frameworks), None)
             self.error = error
             self._emit(Event.FAILED)
 
-    def dismiss(self, error: BaseException) -> None:
+    def exempt(self, error: BaseException) -> None:
         """Record that the application raised ``error`` on purpose, as a response. It does not count as an error."""
-        self._dismissed = error
+        self._exempted = error
 
-    def excuses(self, error: BaseException) -> bool:
-        """Whether ``error`` does not count: the client caused it, or it stands for a response. Never raises."""
+    def is_exempt(self, error: BaseException) -> bool:
+        """Whether ``error`` is not this request's error: the client caused it, or it was raised to send a response.
+
+        Never raises.
+        """
         try:
             if isinstance(error, SystemExit):
                 return False
             return (
-                error is self._dismissed
-                or is_dismissed(error)
-                or explains(self.connection, error)
-                or (self._body is not None and self._body.explains(error))
+                error is self._exempted
+                or is_exempt(error)
+                or client_caused(self.connection, error)
+                or (self._body is not None and self._body.client_caused(error))
             )
         except Exception:
             return False
 
-    def written(self) -> None:
+    def note_written(self) -> None:
         """Record that the last byte of the response was written."""
         if self._listeners[Event.WRITTEN]:
             self._emit(Event.WRITTEN)
@@ -235,7 +239,7 @@ class Request:
             self._answered = True
             self._emit(Event.ANSWERED)
 
-    def reads_before_answer(self) -> None:
+    def note_reads_before_answer(self) -> None:
         """Record that the server reads the client's bytes to their end before it answers the error."""
         if self.error is not None:
             self._emit(Event.READS_BEFORE_ANSWER)
@@ -244,14 +248,14 @@ class Request:
         """Whether a part of the request's body has not arrived yet."""
         return self._body is not None and not self._body.is_complete()
 
-    def only_reads(self) -> None:
+    def note_only_reads(self) -> None:
         """Record that the server only reads what the client still sends."""
         self._emit(Event.ONLY_READS)
 
     def end(self) -> None:
         """Record that the server has finished with the request. A second call does nothing."""
         if self.error is not None:
-            self.written()
+            self.note_written()
             self._emit(Event.ENDED)
             self.error = None  # Its traceback may refer to this object.
         if self._body is not None:
@@ -270,7 +274,7 @@ class Request:
             try:
                 listener(self)
             except Exception as failure:
-                say(f"could not act on an error in {self.title}: {type(failure).__name__}: {failure}")
+                say(f"could not act on {self.title}: {type(failure).__name__}: {failure}")
 
 
 def _printable(text: str) -> str:

@@ -128,7 +128,7 @@ class _Connection:
         server, handler = self._pooled.server, self.handler
         assert handler is not None
         _current.set(self)
-        connections.accept(server, self._request)
+        connections.set_current(server, self._request)
         handler.has_data = True
         try:
             try:

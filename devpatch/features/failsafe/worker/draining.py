@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ....lifecycle import requests
-from ....lifecycle.connections import has_left, is_readable
+from ....lifecycle.connections import is_at_end, is_readable
 
 LIMIT = 2.0  # seconds that drain waits for the requests in progress
 # A new connection counts as busy for this many seconds. Its client may not have sent the first byte yet, or its
@@ -60,7 +60,7 @@ class _Connection:
         if self.answering:
             return True
         if is_readable(self.socket, 0):
-            return not has_left(self.socket)
+            return not is_at_end(self.socket)
         return not self.answered and time.monotonic() - self.accepted_at < _FIRST_BYTE_LIMIT
 
 
