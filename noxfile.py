@@ -64,7 +64,8 @@ def full(session):
     `nox -s full -- --all` takes three times as long. It runs each variation of a server, and each breakage of
     each file.
     """
-    optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl")
+    optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
+    optional += ("djangorestframework", "ipython", "ipdb", "pygments")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)
     pytest(session, *session.posargs)

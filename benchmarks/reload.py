@@ -47,13 +47,20 @@ class Kind:
     arguments: tuple[str, ...]
     file: str
     text: str
+    modules: int = 0  # of the project, in packages of 17, which the file imports
+    files: int = 0  # of the project, which nobody imports
 
 
+BULK = "import bulk\n" + DJANGO
+# A load of about five seconds on the machine on which the README's figures were measured.
+SLOW = "sum(number * number for number in range(60_000_000))\n" + DJANGO
 KINDS = (
     Kind("runserver", ("manage.py", "runserver", "{port}"), "polls/views.py", DJANGO),
     Kind("runserver_plus", ("manage.py", "runserver_plus", "{port}"), "polls/views.py", DJANGO),
     Kind("run_simple", ("app.py", "{port}"), "app.py", WERKZEUG),
     Kind("app.run", ("app.py", "{port}"), "app.py", FLASK),
+    Kind("1,000 modules", ("manage.py", "runserver", "{port}"), "polls/views.py", BULK, modules=1000),
+    Kind("20,000 files", ("manage.py", "runserver", "{port}"), "polls/views.py", SLOW, files=20_000),
     Kind("flask run", ("-m", "flask", "--app", "app", "run", "--debug", "-p", "{port}"), "app.py", FLASK),
 )
 
@@ -80,6 +87,11 @@ class Session:
             shutil.copytree(REPOSITORY / "examples" / "django_project", folder, dirs_exist_ok=True)
             with open(folder / "mysite" / "settings.py", "a") as settings:
                 settings.write("\nINSTALLED_APPS = [*INSTALLED_APPS, 'django_extensions']\n")
+        _add_modules(folder / "bulk", kind.modules)
+        for number in range(kind.files):
+            file = folder / "data" / str(number // 200) / f"{number}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
         self._file = folder / kind.file
         self._log = folder / "log.txt"
         self._save(kind.text.format(version="version 0"))
@@ -182,6 +194,22 @@ class Session:
         self._process.wait()
 
 
+def _add_modules(folder: Path, count: int) -> None:
+    """Write a package with ``count`` modules in packages of 17. It imports all of them."""
+    body = "".join(f"class Model{number}:\n    def method(self): return {number}\n" for number in range(20))
+    packages = []
+    for start in range(0, count, 17):
+        package = folder / f"part{start}"
+        package.mkdir(parents=True)
+        names = [f"module{number}" for number in range(start, min(start + 17, count))]
+        for name in names:
+            (package / f"{name}.py").write_text(body)
+        (package / "__init__.py").write_text("".join(f"from . import {name}\n" for name in names))
+        packages.append(package.name)
+    if packages:
+        (folder / "__init__.py").write_text("".join(f"from . import {name}\n" for name in packages))
+
+
 def measure(python: Path, kind: Kind, rounds: int) -> tuple[Result, Result]:
     """Return the results of the stock server and of the server with fail-safe."""
     with tempfile.TemporaryDirectory() as folder:
@@ -204,6 +232,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="number of reloads for each server")
     parser.add_argument(
+        "--kind",
+        action="append",
+        choices=[kind.name for kind in KINDS],
+        help="only this one; may be repeated",
+    )
+    parser.add_argument(
         "--python-env", type=Path, help="an interpreter with all of it; default: a fresh environment"
     )
     options = parser.parse_args()
@@ -211,6 +245,8 @@ def main() -> None:
         python = options.python_env or fresh_venv(Path(folder), "django", "flask", "django-extensions")
         rows = []
         for kind in KINDS:
+            if options.kind and kind.name not in options.kind:
+                continue
             stock, failsafe = measure(python, kind, options.rounds)
             rows.append(
                 (

@@ -131,6 +131,8 @@ def start() -> None:
         if worker is not None or os.environ.get("DEVPATCH_ERROR_LOG") or os.environ.get("DEVPATCH_FAILSAFE"):
             _remember_launch()
         if worker is not None:
+            # The code may call sys.exit while a command line, which runs before the server, loads it.
+            gate.awaited |= COMMAND_LINE_MODULES
             _call_assembly("begin_worker", launch, worker)
         elif os.environ.get("DEVPATCH_FAILSAFE") and not _is_reloader_worker():
             _watch_first_start(gate)
@@ -187,7 +189,10 @@ def _watch_first_start(gate: Gate) -> None:
         atexit.register(ask_at_exit)
 
     sys.excepthook = show_and_ask
-    gate.at_first_import = register_exit_handler
+    if any(word.endswith(".py") for word in sys.orig_argv):
+        register_exit_handler()  # A script may fail before it imports anything.
+    else:
+        gate.at_first_import = register_exit_handler
     if not _SUBCOMMANDS.isdisjoint(sys.orig_argv):
         gate.awaited |= COMMAND_LINE_MODULES
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import switches
-from .console import say
+from .console import ERROR, WARNING, say
 from .lifecycle import sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
@@ -66,8 +66,10 @@ class Activation:
             refuse([feature.refusal(start.server, reason) for feature in wanted if feature.refuses])
             self._say_once(f"no switch has an effect on {start.server}: {reason}")
             return
-        if start.role is not Role.WORKER:  # A worker would announce them at every reload.
+        if not _parent_has_spoken(start):
             self._announce(active, start, settings)
+        if start.role is Role.SUPERVISOR:
+            sessions.mark_worker()
 
     def _activate(
         self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
@@ -86,7 +88,8 @@ class Activation:
                 refuse([feature.refusal(start.server, reason)])
             elif reason:
                 self._declined.add(feature.name)
-                self._say_once(feature.refusal(start.server, reason))
+                if not (start.obstacle and _parent_has_spoken(start)):
+                    self._say_once(feature.refusal(start.server, reason))
             else:
                 feature.start = feature.start or start  # A command starts before its server.
                 active.append(feature)
@@ -112,15 +115,22 @@ class Activation:
     def _announce(self, active: list[Feature], start: starts.Start, settings: switches.Settings) -> None:
         for name in settings.unknown:
             self._say_once(_about_unknown(name))
-        for feature in active:
-            if feature.name not in self._announced:  # The start of the command announced it.
-                self._announced.add(feature.name)
+        # The start of the command may have announced some of them.
+        new = [feature for feature in active if feature.name not in self._announced]
+        self._announced.update(feature.name for feature in new)
+        if settings[switches.VERBOSE]:
+            for feature in new:
                 say(feature.announcement(start, settings))
+        elif new:
+            say(", ".join(feature.summary(start, settings) for feature in new))
+        for feature in active:
+            if advice := feature.advice(start, settings):
+                self._say_once(advice)
 
     def _say_once(self, message: str) -> None:
         if message not in self._said:
             self._said.add(message)
-            say(message)
+            say(message, WARNING)
 
     def _loaded(self) -> bool:
         """Notify the features that the application is loaded. Return whether to watch its server."""
@@ -154,8 +164,16 @@ class Activation:
                 _stop(f"{feature.name} can't guard this application any more, so the server stops: {reason}")
 
 
+def _parent_has_spoken(start: starts.Start) -> bool:
+    """Whether the reloader's parent has printed the lines of this start. A worker would repeat them at each reload.
+
+    A parent that was not patched has not: the variables were set after its start.
+    """
+    return start.role is Role.WORKER and (sessions.worker.is_supervised or sessions.has_patched_parent)
+
+
 def _stop(message: str) -> None:
-    ending.request(ExitStatus.REFUSED, lambda: say(message))
+    ending.request(ExitStatus.REFUSED, lambda: say(message, ERROR))
     ending.release()
 
 

@@ -40,6 +40,7 @@ def servers() -> tuple[Server, ...]:
     from .integrations import (
         django_autoreload,
         django_basehttp,
+        django_checks,
         django_extensions_command,
         django_handlers,
         django_management,
@@ -47,6 +48,7 @@ def servers() -> tuple[Server, ...]:
         django_views_debug,
         flask_cli,
         flask_signals,
+        prompts,
         socketserver_threads,
         werkzeug_debug,
         werkzeug_reloader,
@@ -56,9 +58,9 @@ def servers() -> tuple[Server, ...]:
     )
 
     wsgiref = (socketserver_threads, wsgiref_server, wsgiref_handlers)
-    commands = (django_management, django_handlers)
-    django = (*wsgiref, django_basehttp, *commands, django_runserver, django_autoreload)
-    werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader)
+    commands = (django_management, django_checks, django_handlers)
+    django = (*wsgiref, django_basehttp, *commands, django_runserver, django_autoreload, prompts)
+    werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader, prompts)
     plus = (*werkzeug, *commands, django_extensions_command, django_views_debug)
     return (
         Server("runserver", ("django",), django),
@@ -78,12 +80,15 @@ def _applications() -> tuple[ModuleType, ...]:
         django_db,
         django_handlers,
         django_wsgi,
+        flask_handlers,
         flask_signals,
         flask_wrappers,
+        rest_framework_views,
         werkzeug_debug,
     )
 
-    return (django_handlers, django_db, django_wsgi, werkzeug_debug, flask_signals, flask_wrappers)
+    django = (django_handlers, django_db, django_wsgi, rest_framework_views)
+    return (*django, werkzeug_debug, flask_signals, flask_handlers, flask_wrappers)
 
 
 @cache
@@ -174,8 +179,7 @@ def begin_worker(launch: Launch | None, described: str) -> None:
     _remember(launch)
     from .features.failsafe.worker import process
 
-    process.begin(described, _import_ahead)
-    _is_supervised = True
+    _is_supervised = process.begin(described, _import_ahead)
 
 
 def _import_ahead() -> None:

@@ -1,5 +1,7 @@
 """Print to stderr, and remember what other code prints there."""
 
+import os
+import re
 import sys
 import time
 import traceback
@@ -11,18 +13,75 @@ _MAX_TEXT = 50_000  # characters kept of each text on stderr
 _MAX_TOTAL = 500_000  # characters kept of all texts together
 
 
-def say(message: str) -> None:
-    """Print one line for the developer."""
-    write(f"devpatch: {' '.join(message.splitlines())}\n")
+# The colours of the lines, by their weight (ECMA-48, section 8.3.117).
+INFO, WARNING, ERROR = "36", "33", "31;1"
+# Sequences that a terminal acts on (ECMA-48, section 5.4, and operating system commands).
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]"
+)
+# Other control characters, those that change the direction of text or can't be seen (CVE-2021-42574), and
+# surrogates, which UTF-8 can't encode.
+_CONTROLS = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def say(message: str, colour: str = INFO) -> None:
+    """Print one line for the developer. ``colour`` is used only on a terminal."""
+    line = f"devpatch: {plain(' '.join(message.splitlines()))}"
+    _print(f"\x1b[{colour}m{line}\x1b[0m\n" if _is_coloured() else f"{line}\n")
 
 
 def write(text: str) -> None:
-    """Print a block, such as a traceback, as it is. A closed stderr is not an error."""
+    """Print a block, such as a traceback, without its control characters."""
+    _print(plain(text))
+
+
+def _print(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
     except Exception:
-        pass
+        pass  # A closed stderr is not an error.
+
+
+def _is_coloured() -> bool:
+    """Whether stderr gets colours, by the rules of https://no-color.org and https://force-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    try:
+        is_terminal = sys.stderr.isatty()
+    except Exception:
+        return False
+    # An old Windows console shows the sequences as they are.
+    knows_colours = os.name != "nt" or any(name in os.environ for name in ("WT_SESSION", "ANSICON", "TERM"))
+    return is_terminal and knows_colours and os.environ.get("TERM") != "dumb"
+
+
+def plain(text: str) -> str:
+    """Return ``text`` without the sequences of terminals, and with other control characters as code points."""
+    text = _SEQUENCES.sub("", text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+
+
+def plain_data(value: Any) -> Any:
+    """Return JSON data with each string in it as ``plain`` returns it."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {plain(key): plain_data(item) for key, item in value.items()}
+    return [plain_data(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def shown_path(path: str) -> str:
+    """Return ``path`` as people write it: relative if it is below the working directory."""
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # another drive
+        return path
+    return path if relative.startswith(os.pardir) else relative
 
 
 def flush() -> None:

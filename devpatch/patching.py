@@ -27,6 +27,9 @@ class Capability(enum.Enum):
 
     START = "know when the server starts"
     ERRORS = "see a request's unhandled error"
+    PROMPTS = "know that a prompt has stopped the program"
+    CHECKS = "see the messages of failed system checks"
+    HANDLED = "see an exception that a handler turned into a response"
     RESPONSES = "know when a response was written"
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
@@ -148,9 +151,11 @@ class Decorate(Patch):
     """
 
     make: Make
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = None  # None: any
 
-    _check = _check_call
+    def _check(self, value: Any) -> None:
+        if self.arguments is not None:
+            _check_call(self, value)
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         return _decorate(parent, name, self.make)

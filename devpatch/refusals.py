@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import switches
-from .console import say
+from .console import ERROR, WARNING, say
 from .lifecycle import sessions
 from .lifecycle.endings import ExitStatus, ending
 
@@ -33,7 +33,7 @@ def refuse(messages: list[str]) -> None:
     if not messages:
         return
     for message in messages:
-        say(message)
+        say(message, ERROR)
     if threading.current_thread() is not threading.main_thread():
         # With a reloader, Django serves from another thread. SystemExit would end only that thread.
         ending.request(ExitStatus.REFUSED, lambda: None)
@@ -77,13 +77,13 @@ def _refuse_or_warn(reason: str) -> None:
         hint = f"run `pip install wrapt`, or {hint}"
     if settings.problems:
         for problem in settings.problems:
-            say(problem)
+            say(problem, ERROR)
     elif settings[switches.FAILFAST]:
-        say(f"fail-fast can't guard this server, so it does not start: {reason}; {hint}")
+        say(f"fail-fast can't guard this server, so it does not start: {reason}; {hint}", ERROR)
     else:
         if not _warned:
             _warned = True
-            say(f"no switch has an effect: {reason}; {hint}")
+            say(f"no switch has an effect: {reason}; {hint}", WARNING)
         return
     raise SystemExit(int(ExitStatus.REFUSED))
 
@@ -125,7 +125,7 @@ class _PlainHooks:
                 for entry in ENTRIES[name]:
                     replace_entry(name, entry, self._reason)
             except Exception as error:
-                say(f"{self._reason}; {type(error).__name__}: {error}")
+                say(f"{self._reason}; {type(error).__name__}: {error}", WARNING)
 
         try:
             loader.exec_module = execute_and_replace

@@ -25,6 +25,14 @@ def boolean(text: str) -> bool:
     raise ValueError(text)
 
 
+STRICT = "strict"
+
+
+def boolean_or_strict(text: str) -> bool | str:
+    """Read a boolean or "strict". Raises ValueError."""
+    return STRICT if text.lower() == STRICT else boolean(text)
+
+
 _RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this exit status
 
 
@@ -67,6 +75,40 @@ def callables(text: str) -> tuple[str, ...]:
     return names
 
 
+# The URLs that the editors register: their documentation, or that of an extension for them.
+_EDITORS = {
+    "vscode": "vscode://file/{path}:{line}",
+    "vscode-insiders": "vscode-insiders://file/{path}:{line}",
+    "vscodium": "vscodium://file/{path}:{line}",
+    "cursor": "cursor://file/{path}:{line}",
+    "zed": "zed://file/{path}:{line}",
+    "pycharm": "pycharm://open?file={path}&line={line}",
+    "idea": "idea://open?file={path}&line={line}",
+    "sublime": "subl://open?url=file://{path}&line={line}",
+    "textmate": "txmt://open?url=file://{path}&line={line}",
+    "macvim": "mvim://open?url=file://{path}&line={line}",
+    "emacs": "emacs://open?url=file://{path}&line={line}",
+}
+
+
+def editor(text: str) -> str:
+    """Read the name of an editor, or a pattern of URLs. Return the pattern. Raises ValueError."""
+    pattern = _EDITORS.get(text.lower(), text)
+    scheme, colon, _rest = pattern.partition(":")
+    is_unsafe = scheme.lower() in ("javascript", "data", "vbscript") or not scheme.replace("-", "").isalnum()
+    if not colon or is_unsafe or "{path}" not in pattern:
+        raise ValueError(text)
+    return pattern
+
+
+def folders(text: str) -> tuple[tuple[str, str], ...]:
+    """Read pairs of folders, ``here=there``, separated by commas. Raises ValueError."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not pairs or not all(here.strip() and equals and there.strip() for here, equals, there in pairs):
+        raise ValueError(text)
+    return tuple((here.strip(), there.strip()) for here, _equals, there in pairs)
+
+
 class Unlikely(ValueError):
     """A bad value, with a hint at the intended one."""
 
@@ -88,10 +130,10 @@ class Switch:
 DISABLE = Switch("DEVPATCH_DISABLE", boolean, False, BOOLEAN_VALUES, "turn all of devpatch off")
 FAILFAST = Switch(
     "DEVPATCH_FAILFAST",
-    boolean,
+    boolean_or_strict,
     False,
-    BOOLEAN_VALUES,
-    "stop the server, with an exit status, at the first unhandled request error",
+    f"{BOOLEAN_VALUES}, or {STRICT}",
+    "stop the server, with an exit status, at the first unhandled request error; strict: at handled ones too",
 )
 FAILFAST_EXIT_CODE = Switch(
     "DEVPATCH_FAILFAST_EXIT_CODE",
@@ -137,7 +179,28 @@ ERROR_LOG = Switch(
     "append every unhandled request error and every failed load that is held to the file, one JSON object per line",
 )
 
-SWITCHES = (DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
+EDITOR = Switch(
+    "DEVPATCH_EDITOR",
+    editor,
+    (),
+    f"{', '.join(_EDITORS)}, or a URL that contains {{path}} and {{line}}",
+    "the error page links to the lines of your code in this editor",
+)
+EDITOR_PATHS = Switch(
+    "DEVPATCH_EDITOR_PATHS",
+    folders,
+    (),
+    "/folder/in/the/container=/folder/on/your/machine, several separated by commas",
+    "the folders as DEVPATCH_EDITOR sees them, if the server runs in a container",
+)
+VERBOSE = Switch(
+    "DEVPATCH_VERBOSE", boolean, False, BOOLEAN_VALUES, "explain in a line of its own what each switch does"
+)
+
+SWITCHES = (
+    *(DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG),
+    *(EDITOR, EDITOR_PATHS, VERBOSE),
+)
 # The switches that turn a feature on.
 FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
 

@@ -36,9 +36,9 @@ BREAKAGES = (
     Breakage("exit text", _prepend("import sys; sys.exit('enough' + ' of it')"), "enough of it"),
     Breakage("exit 0", _prepend("import sys; sys.exit()"), ""),
     Breakage("exit 3", _prepend("import sys; sys.exit(3)"), ""),
-    Breakage("os._exit", _prepend("import os; os._exit(9)"), "the worker ended with exit status 9"),
-    Breakage("segfault", _prepend(_SEGFAULT), "the worker was ended by SIGSEGV"),
-    Breakage("abort", _prepend("import os; os.abort()"), "the worker was ended by SIGABRT"),
+    Breakage("os._exit", _prepend("import os; os._exit(9)"), "the server process ended with exit status 9"),
+    Breakage("segfault", _prepend(_SEGFAULT), "the server process was ended by SIGSEGV"),
+    Breakage("abort", _prepend("import os; os.abort()"), "the server process was ended by SIGABRT"),
 )
 if sys.version_info < (
     3,

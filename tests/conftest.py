@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,40 @@ def serve_copy(serve, tmp_path_factory):
         return server, project / sources[mode.site]
 
     return start
+
+
+@pytest.fixture
+def serve_project(tmp_path):
+    """Write the files of a project and start its server. ``{port}`` in an argument stands for the port."""
+    started = []
+
+    def start(files: dict[str, str], *arguments: str, wait=True, **variables: str) -> DevServer:
+        for name, text in files.items():
+            path = tmp_path / "project" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        port = free_port()
+        command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
+        server = DevServer(command, tmp_path / "project", tmp_path, port, clean_environment(**variables))
+        started.append(server)
+        server.start()
+        return server.wait_until_ready() if wait else server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def pytest_generate_tests(metafunc):

@@ -91,7 +91,7 @@ class TestErrors:
         stderr = server.stderr
         report = [line for line in stderr.splitlines() if line.startswith("devpatch: ")]
         assert len(report) == 3, stderr
-        assert report[0].startswith(f"devpatch: fail-fast is on for {mode.server}:")
+        assert report[0] == "devpatch: fail-fast (exit 1)"
         assert f"GET http://127.0.0.1:{server.port}{kind.path}: " in report[1]
         assert kind.message in report[1]
         assert report[2].endswith(f"exit status {kind.status}")
@@ -135,7 +135,10 @@ class TestNotErrors:
         self.hang_up_in_many_ways(server, mode)
         self.send_malformed_requests(server)
         assert b"ok" in server.get("/ok/").body
-        assert server.stderr.count("devpatch:") == 1, server.stderr
+        # Some sites have a handler that answers an exception with a 500. A line says once that it is no error.
+        hints = server.stderr.count("a handler answered ")
+        assert hints <= 1
+        assert server.stderr.count("devpatch:") == 1 + hints, server.stderr
         server.get("/view/")
         assert server.exit_status() == 1
         assert "ValueError: boom in a view" in server.stderr

@@ -255,7 +255,7 @@ class TestReload:
         server, source = serve_copy(mode, **ON)
         edit(server, source, "boom in a view", "boom after the edit")
         server.wait_until_ready()
-        assert server.stderr.count("fail-fast is on") == 1, server.stderr
+        assert server.stderr.count("devpatch: fail-fast (exit 1)") == 1, server.stderr
         server.get("/view/")
         assert_ends_soon(server, time.monotonic())
         assert "boom after the edit" in server.stderr

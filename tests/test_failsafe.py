@@ -62,7 +62,12 @@ def is_reported_once(text, output) -> bool:
     links = output.count("During handling of the above") + output.count("was the direct cause of")
     links += output.count("While importing")  # Flask's exception quotes its cause.
     # runserver_plus also prints the error in a separate line, before the traceback.
-    count = sum(text in line and "Error occurred during checks" not in line for line in output.splitlines())
+    lines = [line for line in output.splitlines() if "Error occurred during checks" not in line]
+    # The waiting line names the error once more, or once if there is no traceback.
+    waiting = [line for line in lines if "waiting for a change in" in line]
+    count = sum(text in line for line in lines if line not in waiting) or sum(
+        text in line for line in waiting
+    )
     return 1 <= count <= 1 + links and output.count("Traceback (most recent call last)") <= 1 + links
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.resources
 import json
 import resource
-import shutil
 import socket
 import sys
 import threading
@@ -72,18 +71,6 @@ def broken(serve_copy):
     wait_until_broken(server, "ValueError")
     wait_for(lambda: is_waiting(server), "the line that it waits for a change")
     return server, source, whole
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def open_page(browser, server, path="/ok/", **options):
@@ -173,7 +160,7 @@ class TestBrowser:
         form = "<form method='post' action='/ok/'><button>send</button></form>"
         page.goto(f"http://127.0.0.1:{server.port}/form")
         page.click("button")
-        wait_for_text(page, "Waiting for a change")
+        wait_for_text(page, "Waits until a file changes")
         save(source, whole)
         wait_for_text(page, "It is back.")
         assert page.is_visible("#again")
@@ -191,12 +178,46 @@ class TestBrowser:
         assert not [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")], found
         assert not problems_of(page)
 
+    @pytest.mark.parametrize(
+        ("editor", "url"),
+        [
+            ("vscode", "vscode://file/on/my/machine/site_under_test/views.py:7"),
+            ("x-mine://go?{line}&f={path}", "x-mine://go?7&f=/on/my/machine/site_under_test/views.py"),
+            ("", None),
+        ],
+    )
+    def test_a_link_opens_the_line_in_the_editor(self, serve_copy, browser, editor, url):
+        mode = BY_ID.get("runserver-reload") or pytest.skip("no Django")
+        server, source = serve_copy(mode, **ON)
+        folder = str(server.directory)
+        server.kill()
+        server.environ.update(DEVPATCH_EDITOR=editor, DEVPATCH_EDITOR_PATHS=f"{folder}=/on/my/machine")
+        server.start().wait_until_ready()
+        save(source, CHAIN + source.read_text())
+        wait_until_broken(server, "ValueError")
+        page = open_page(browser, server)
+        links = page.locator("header a.open")
+        assert links.count() == (url is not None)
+        assert url is None or links.get_attribute("href") == url
+
+    def test_the_traceback_is_copied_and_the_source_is_highlighted(self, broken, browser):
+        server, _source, _whole = broken
+        page = open_page(browser, server, permissions=["clipboard-read", "clipboard-write"])
+        page.click("#copy")
+        wait_for_text(page, "Copied")
+        copied = page.evaluate("() => navigator.clipboard.readText()")
+        assert copied.startswith("Traceback (most recent call last):")
+        assert copied.rstrip().splitlines()[-1].startswith("ValueError: no price <script>")
+        assert page.inner_text("footer").startswith("devpatch")
+        pytest.importorskip("pygments")
+        assert page.locator(".source .k", has_text="def").count()
+
     def test_without_an_exception_it_shows_the_last_lines(self, broken, browser):
         server, source, whole = broken
         save(source, f"import os, sys; print('the last words', file=sys.stderr); os._exit(9)\n{whole}")
         wait_until_broken(server, "exit status 9")
         page = open_page(browser, server)
-        assert "the worker ended with exit status 9" in page.inner_text("h1")
+        assert "the server process ended with exit status 9" in page.inner_text("h1")
         assert "the last words" in page.inner_text(".output")
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="no exception groups")
@@ -251,7 +272,7 @@ class TestAnswers:
             jsonschema.validate(answer, json.loads(schema.read_text()))
             if text is None:
                 assert [link["type"] for link in answer["exceptions"]] == ["KeyError", "ValueError"]
-                assert answer["exceptions"][1]["message"] == EVIL
+                assert answer["exceptions"][1]["message"] == EVIL.replace("\u202e", "<U+202E>")
             elif text.endswith(LONG):
                 first, last = answer["exceptions"][0], answer["exceptions"][-1]
                 assert first["earlier_left_out"] == 12

@@ -101,7 +101,7 @@ class TestOthers:
         assert messages[0].startswith(
             "devpatch: error-log has no effect on wsgiref: its requests can't be seen"
         )
-        assert messages[1].startswith("devpatch: threaded is on for wsgiref")
+        assert messages[1] == "devpatch: at most 2 threads"
 
 
 def test_the_proof_is_silent(serve):

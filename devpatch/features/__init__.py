@@ -34,9 +34,17 @@ class Feature:
         """Return the line that says why the feature has no effect, or why the server does not start."""
         return f"{self.name} has no effect on {server}: {reason}"
 
+    def summary(self, start: Start, settings: Settings) -> str:
+        """Return the feature's part of the line at the start, such as "fail-fast (exit 1)"."""
+        return self.name
+
     def announcement(self, start: Start, settings: Settings) -> str:
-        """Return the line that says that the feature is on."""
+        """Return the line that explains what the feature does. Only DEVPATCH_VERBOSE shows it."""
         raise NotImplementedError
+
+    def advice(self, start: Start, settings: Settings) -> str | None:
+        """Return a line about something in the application that limits the feature, or None."""
+        return None
 
     def unusable(self, settings: Settings) -> str | None:
         """Return why the switch's value can't be used, or None. With a reason, no server starts."""

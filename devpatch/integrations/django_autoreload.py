@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import sessions
+from ..lifecycle import prompts, sessions
 from ..lifecycle.endings import ending
 from ..patching import Capability, Replace, Wrap, module_proxy
 
@@ -27,6 +27,7 @@ def _make_time(time: ModuleType) -> ModuleType:
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    prompts.wait()
     ending.exit_instead_of_reload()
     try:
         return wrapped(*args, **kwargs)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lifecycle import applications, requests
-from ..patching import Capability, Connect, Expect, Register
+from ..patching import Capability, Connect, Decorate, Expect, Register
 
 _PAGE_OF_RUNSERVER_PLUS = "django_extensions.management.technical_response"
 
@@ -43,6 +43,17 @@ def _is_raised_again() -> bool:
     return bool(settings.DEBUG and debug.technical_500_response.__module__ == _PAGE_OF_RUNSERVER_PLUS)
 
 
+def _watch_process_exception(process: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any, exception: BaseException, request: Any) -> Any:
+        response = process(handler, exception, request)
+        known = requests.of(getattr(request, "environ", None))
+        if response is not None and known is not None:
+            known.note_handled(exception, "django", getattr(response, "status_code", 0))
+        return response
+
+    return watched
+
+
 def _is_cut_upload(unreadable: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, unreadable)
 
@@ -62,6 +73,13 @@ ENTRY_PATCHES = (
 )
 PATCHES = (
     Connect("django.core.signals", "got_request_exception", Capability.ERRORS, _receive),
+    Decorate(
+        "django.core.handlers.base",
+        "BaseHandler.process_exception_by_middleware",
+        Capability.HANDLED,
+        _watch_process_exception,
+        ("handler", "exception", "request"),
+    ),
     # This function sends the signal. Without it, the receiver would never be called.
     Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),
     _CUT_UPLOAD,

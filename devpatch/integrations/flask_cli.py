@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import loads, sessions
+from ..lifecycle import failures, loads, sessions
 from ..lifecycle.tracebacks import module_that_raised
-from ..patching import Capability, Decorate, Replace, Wrap, module_proxy
+from ..patching import Capability, Decorate, Register, Replace, Wrap, module_proxy
 
 
 def _make_traceback(traceback: ModuleType) -> ModuleType:
@@ -38,6 +38,15 @@ def _watch_show(show: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
+def _unwrapper(kind: type) -> Callable[[BaseException], BaseException | None]:
+    def unwrap(error: BaseException) -> BaseException | None:
+        # Its message is the traceback of the ImportError.
+        inner = error.__context__
+        return inner if isinstance(error, kind) and isinstance(inner, ImportError) else None
+
+    return unwrap
+
+
 # An exit of one of these packages reports a usage error.
 _PACKAGES = ("flask", "click", "werkzeug", "devpatch")
 
@@ -55,6 +64,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
 
 # run_command loads the application before a start is reported, so these patches are made at the import.
 ENTRY_PATCHES = (
+    Register("flask.cli", "NoAppException", Capability.CHECKS, _unwrapper, failures.unwrappers),
     Replace("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
     Decorate("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),
     Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),

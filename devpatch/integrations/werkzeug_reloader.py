@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import sessions
+from ..lifecycle import prompts, sessions
 from ..lifecycle.endings import ExitStatus, RequestedExit, ending
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
@@ -31,6 +31,7 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
     except SystemExit as error:
         # RequestedExit comes first: it would count reading ``code`` as a read by the interpreter.
         if not isinstance(error, RequestedExit) and error.code == ExitStatus.RELOAD:
+            prompts.wait()
             ending.exit_instead_of_reload()
             sessions.reloading()
         raise

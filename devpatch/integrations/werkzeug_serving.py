@@ -20,6 +20,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ..console import say
 from ..lifecycle import requests, sessions, starts, threads
 from ..lifecycle.connections import is_at_end
 from ..lifecycle.endings import ending
@@ -27,6 +28,8 @@ from ..lifecycle.proof import prove
 from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
 
 _MODULE = "werkzeug.serving"
+# Since this version, it overflows the kernel's queue of events while it adds its watches, and no change is seen.
+_BROKEN_WATCHDOG = 7
 _NAMES = {
     "flask.cli": "flask run",
     "flask.app": "app.run",
@@ -36,9 +39,10 @@ _NAMES = {
 
 def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     try:
-        call = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
     except TypeError:
         return wrapped(*args, **kwargs)  # run_simple itself reports what is wrong with the call.
+    call = bound.arguments
     if call.get("use_reloader"):
         # run_simple imports this after it has created the server. A failed patch must be known before that.
         importlib.import_module("werkzeug._reloader")
@@ -48,6 +52,7 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
         reloads=bool(call.get("use_reloader")),
         forks=_is_above_one(call.get("processes")),
         concurrent=bool(call.get("threaded")),
+        application=call.get("application"),
         proof=lambda: _prove(handlers),
     )
     if sessions.worker.has_failed:
@@ -56,7 +61,27 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     if not call.get("use_reloader"):
         # In a worker: an edit has turned the reloader off, so no reloader will report this.
         sessions.worker.serves()
-    return wrapped(*args, **kwargs)
+    elif sessions.runners or sessions.worker.is_supervised:
+        _avoid_watchdog(call)
+    return wrapped(*bound.args, **bound.kwargs)
+
+
+def _avoid_watchdog(call: dict[str, Any]) -> None:
+    """Use the stat reloader if the installed watchdog makes Werkzeug's reloader lose changes."""
+    if call.get("reloader_type", "auto") not in ("auto", "watchdog"):
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("watchdog")
+    except metadata.PackageNotFoundError:
+        return
+    if version.partition(".")[0].isdigit() and int(version.partition(".")[0]) >= _BROKEN_WATCHDOG:
+        call["reloader_type"] = "stat"
+        if not sessions.worker.is_supervised:
+            say(
+                f"fail-safe: watchdog {version} makes Werkzeug lose changes; the stat reloader watches the files"
+            )
 
 
 def _is_above_one(processes: Any) -> bool:

@@ -11,6 +11,17 @@ from typing import Any
 
 from . import requests
 
+# Each function returns the name of a handler for all exceptions in an application of its framework, or None.
+catch_alls: list[Callable[[Any], str | None]] = []
+
+
+def catch_all_of(application: Any) -> str | None:
+    """Return the name of a handler for all exceptions in ``application``, or None. Never raises."""
+    try:
+        return next((name for find in catch_alls if (name := find(application))), None)
+    except Exception:
+        return None
+
 
 class _StartResponse:
     """Passes the recorded error, if there is one, to the server's ``start_response``."""

@@ -10,8 +10,9 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .tracebacks import hide_own_frames, linked, parts_of
 
@@ -25,18 +26,50 @@ _MAX_PARTS = 20  # exceptions in a group
 _MAX_EXCEPTIONS = 60  # in all chains and groups together
 
 
+class Problem(NamedTuple):
+    """One of several problems that an exception reports, such as a failed system check."""
+
+    id: str  # such as "fields.E130"; may be empty
+    message: str
+    hint: str  # may be empty
+    object: str  # what it complains about, such as "shop.Item.price"; may be empty
+    file: str | None  # the file of that object, if it is known
+    line: int
+
+
+# Each function returns the problems that an exception of its framework reports, or an empty list.
+explanations: list[Callable[[BaseException], list[Problem]]] = []
+
+
+# Each function returns the exception that an exception of its framework only repeats, or None.
+unwrappers: list[Callable[[BaseException], BaseException | None]] = []
+
+
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the traceback, summary and chain of ``error``, and the files and paths that may hold its cause."""
+    error = next((inner for unwrap in unwrappers if (inner := unwrap(error))), error)
     hide_own_frames(error)
     links = chain(error)
     return {
         "text": _shortened(_traceback_of(error), _MAX_TEXT),
-        "summary": _summary(links[-1]),
+        "summary": _summary(principal(links)),
         "chain": links,
         "files": sorted(_files_of(error)),
         "modules": sorted(own_modules()),
         "paths": [os.path.abspath(path) for path in sys.path if isinstance(path, str)],
     }
+
+
+def principal(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the exception in a chain that tells the user most: the last one that comes from their own code.
+
+    A framework may wrap it in an exception of its own, which has no frame of the user's code.
+    """
+    found = links[-1]
+    for link in links:
+        if link["problems"] or link["syntax"] or any(frame["own"] for frame in link["frames"]):
+            found = link
+    return found
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -48,6 +81,8 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _summary(link: dict[str, Any]) -> str:
+    if problems := link["problems"]:
+        return f"{len(problems)} system check{'s' if len(problems) > 1 else ''} failed"
     message = " ".join(link["message"].split())
     return _shortened(f"{link['type']}: {message}" if message else str(link["type"]), 1000)
 
@@ -86,7 +121,14 @@ def chain(error: BaseException, around: int = _CONTEXT_LINES) -> list[dict[str, 
 def bare(error: BaseException) -> dict[str, Any]:
     """Describe an exception of which only the type can be read, as one link of a ``chain``."""
     left_out = dict.fromkeys(("frames_left_out", "parts_left_out", "earlier_left_out"), 0)
-    empty: dict[str, Any] = {"notes": [], "frames": [], "parts": [], "syntax": None, "leads_to": None}
+    empty: dict[str, Any] = {
+        "notes": [],
+        "frames": [],
+        "problems": [],
+        "parts": [],
+        "syntax": None,
+        "leads_to": None,
+    }
     return {"type": _name_of(type(error)), "message": "", **empty, **left_out}
 
 
@@ -132,6 +174,7 @@ class _Describer:
             "notes": _notes(error),
             "frames": frames,
             "frames_left_out": left_out,
+            "problems": _problems(error, self._around),
             "syntax": syntax,
             "parts": described,
             "parts_left_out": len(parts) - len(described),
@@ -145,6 +188,27 @@ def _notes(error: BaseException) -> list[str]:
     except BaseException:
         return []
     return [_text_of(note) for note in notes[:_MAX_LINKS]]
+
+
+def _problems(error: BaseException, around: int) -> list[dict[str, Any]]:
+    try:
+        problems = [problem for explain in explanations for problem in explain(error)]
+    except Exception:  # The framework's objects may fail in any way.
+        return []
+    return [
+        {
+            **{name: _text_of(getattr(problem, name)) for name in ("id", "message", "hint", "object")},
+            "place": _place_of(problem, around),
+        }
+        for problem in problems[:_MAX_PARTS]
+    ]
+
+
+def _place_of(problem: Problem, around: int) -> dict[str, Any] | None:
+    if problem.file is None:
+        return None
+    source = _source(problem.file, problem.line, around)
+    return {"file": problem.file, "line": problem.line, "own": is_own(problem.file), "source": source}
 
 
 def _frames(error: BaseException, around: int) -> list[dict[str, Any]]:
@@ -206,6 +270,7 @@ def _files_of(error: BaseException) -> set[str]:
     """Return the files of all frames, including those of linked exceptions, and of SyntaxErrors."""
     files: set[str] = set()
     for link in linked(error):
+        files.update(place["file"] for problem in _problems(link, 0) if (place := problem["place"]))
         files.update(frame.f_code.co_filename for frame, _line in traceback.walk_tb(link.__traceback__))
         if isinstance(link, SyntaxError) and isinstance(link.filename, str):
             files.add(link.filename)

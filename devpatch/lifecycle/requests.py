@@ -28,6 +28,9 @@ class Event:
     BEGUN = "begun"  # the application is about to be called
     WRITTEN = "written"  # the last byte of the response was written; this event may come more than once
     ONLY_READS = "only reads"  # from now on the server only reads what the client may still send
+    HANDLED = (
+        "handled"  # a handler of the program turned an exception into a response with status 500 or more
+    )
     # Only for a request with an error, and once:
     FAILED = "failed"  # the error was recorded, and its response is not written yet
     READS_BEFORE_ANSWER = "reads before the answer"  # the server reads the client's bytes to their end first
@@ -36,6 +39,8 @@ class Event:
 
 
 EVENTS = tuple(value for name, value in vars(Event).items() if name.isupper())
+
+_SERVER_ERROR = 500  # a response with this status or a higher one reports an error of the server (RFC 9110)
 
 Listener = Callable[["Request"], None]
 Listeners = dict[str, list[Listener]]
@@ -127,6 +132,7 @@ class Request:
     error: BaseException | None = None
     failed_at = 0.0  # seconds since the epoch
     framework: str | None = None
+    handled: BaseException | None = None  # an exception that a handler of the program answers
     status: int | None = None  # of the response, once it is known; see ``want_status``
     server_answers = False  # whether the server itself is making the response to the error
     _exempted: BaseException | None = None
@@ -207,6 +213,12 @@ class Request:
             self.framework = framework or next(iter(frameworks), None)
             self.error = error
             self._emit(Event.FAILED)
+
+    def note_handled(self, error: BaseException, framework: str, status: int) -> None:
+        """Record that a handler of the program turned ``error`` into a response with ``status``. Never raises."""
+        if status >= _SERVER_ERROR and self.error is None and not self.is_exempt(error):
+            self.handled, self.framework = error, framework
+            self._emit(Event.HANDLED)
 
     def exempt(self, error: BaseException) -> None:
         """Record that the application raised ``error`` on purpose, as a response. It does not count as an error."""

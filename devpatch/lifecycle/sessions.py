@@ -96,7 +96,18 @@ def has_run() -> bool:
     return _has_run
 
 
+_MARK = "_DEVPATCH_PARENT"
+
+
+def mark_worker() -> None:
+    """Tell the workers, by a variable, that their parent was patched and has said so."""
+    os.environ[_MARK] = "1"
+
+
 # The worker.
+
+# Whether the reloader's parent has called ``mark_worker``. Removed, so that a child process is not mistaken.
+has_patched_parent = os.environ.pop(_MARK, None) is not None
 
 
 class Worker:
@@ -120,6 +131,9 @@ class Worker:
 
     def ends(self) -> None:
         """Report that it ends on purpose, and that the session ends too."""
+
+    def prompts(self, is_open: bool) -> None:
+        """Report that a prompt or a debugger has stopped the program, or that it goes on."""
 
     def moves(self, address: Address) -> bool:
         """Return whether ``address`` is not the supervisor's, because the code changed it. If so, report that."""

@@ -31,6 +31,7 @@ class Start:
     concurrent: bool | None = None  # whether it handles requests concurrently by default; None: not known
     one_at_a_time: str | None = None  # why it must not handle requests concurrently
     obstacle: str | None = None  # why the patches do not fit this server
+    application: Any = None  # the WSGI application, if it is known
     proof: Proof = field(default=lambda: None)
 
 
@@ -72,13 +73,14 @@ def starting(
     concurrent: bool | None = None,
     one_at_a_time: str | None = None,
     obstacle: str | None = None,
+    application: Any = None,
     proof: Proof = lambda: None,
 ) -> None:
     """Report that ``server`` is about to start. The arguments are those of ``Start``.
 
     Raises SystemExit with ``ExitStatus.REFUSED`` for a bad value or a server that can't be guarded, and nothing else.
     """
-    start = Start(server, role(reloads), forks, concurrent, one_at_a_time, obstacle, proof)
+    start = Start(server, role(reloads), forks, concurrent, one_at_a_time, obstacle, application, proof)
     for listener in _on_start:
         listener(start)
 

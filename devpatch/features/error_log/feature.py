@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ... import switches
+from ...console import shown_path
 from ...lifecycle import failures, loads, requests, starts
 from ...lifecycle.starts import Start
 from ...lifecycle.tracebacks import hide_own_frames
@@ -34,6 +35,10 @@ class ErrorLog(Feature):
 
     def __init__(self) -> None:
         self._file: LogFile | None = None
+
+    def summary(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.summary."""
+        return f"error log to {shown_path(_path_in(settings))}"
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
@@ -115,7 +120,8 @@ def _described(error: BaseException) -> dict[str, Any]:
 
 def _shorten(link: dict[str, Any]) -> None:
     """Replace the source of each frame with the one line that the frame is at."""
-    for place in (*link["frames"], *([link["syntax"]] if link["syntax"] else ())):
+    problems = [problem["place"] for problem in link["problems"] if problem["place"]]
+    for place in (*link["frames"], *([link["syntax"]] if link["syntax"] else ()), *problems):
         place["source"] = next((text for number, text in place["source"] if number == place["line"]), None)
     for chain in link["parts"]:
         for part in chain:

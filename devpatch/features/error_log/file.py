@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...console import say
+from ...console import WARNING, plain_data, say
 
 
 def check(path: str) -> None:
@@ -45,7 +45,7 @@ class LogFile:
     def append(self, line: dict[str, Any]) -> None:
         """Append ``line``, completely or not at all. Never raises: the first failure is printed."""
         try:
-            data = (json.dumps(_clean(line)) + "\n").encode()
+            data = (json.dumps(plain_data(line)) + "\n").encode()
             with self._lock:
                 descriptor = _descriptor(self._path)
                 try:
@@ -56,7 +56,10 @@ class LogFile:
             if not self._reported:
                 self._reported = True
                 reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                say(f"error-log: {self._path} can't be written ({reason}); the server goes on without it")
+                say(
+                    f"error-log: {self._path} can't be written ({reason}); the server goes on without it",
+                    WARNING,
+                )
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -83,14 +86,3 @@ def _locked(descriptor: int) -> Iterator[None]:
     finally:
         os.lseek(descriptor, 0, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
-
-
-def _clean(value: Any) -> Any:
-    """Return ``value`` with the surrogates in its strings escaped, because UTF-8 can't encode surrogates."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    return value

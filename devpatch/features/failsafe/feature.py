@@ -5,6 +5,8 @@ Without a reloader, the switch has no effect.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ... import switches
 from ...lifecycle import sessions, starts
 from ...lifecycle.sessions import Role
@@ -24,7 +26,15 @@ class FailSafe(Feature):
 
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
-        return "it runs without a reloader" if start.role is Role.PLAIN else None
+        if start.role is Role.PLAIN:
+            return "it runs without a reloader"
+        if (
+            start.role is Role.WORKER
+            and not sessions.worker.is_supervised
+            and not sessions.has_patched_parent
+        ):
+            return f"{self.switch.name} came too late{_origin(self.switch.name)}: set it before Python starts"
+        return None
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
@@ -35,6 +45,17 @@ class FailSafe(Feature):
         sessions.runners.append(_run)
         ledger.record(lambda: sessions.runners.remove(_run))
         ledger.record(starts.prepare(draining.prepare))
+
+
+def _origin(name: str) -> str:
+    """Return which of the files that ``flask run`` reads sets the variable, for a message."""
+    for file in (".flaskenv", ".env"):
+        try:
+            if name in Path(file).read_text(errors="replace"):
+                return f", from {file}"
+        except OSError:
+            pass
+    return ""
 
 
 def _run(session: sessions.Session) -> int:

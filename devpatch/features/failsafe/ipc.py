@@ -18,6 +18,7 @@ VARIABLE = "_DEVPATCH_WORKER"
 REPORTS = "reports"
 STDERR = "stderr"  # the end of the worker's stderr
 FAULT = "fault"  # the C-level traceback of a crash
+HOLDERS = "holders"  # the tracebacks of the threads of a worker that does not end for a reload
 REPLACED = "replaced"  # created by the supervisor when it ends the worker to start the next one
 
 
@@ -25,6 +26,8 @@ class Report(enum.Enum):
     """What a worker reports to its supervisor."""
 
     SERVING = "serving"  # the code is loaded, the reloader watches, the server accepts connections
+    LOADING = "loading"  # it still loads the code after some seconds
+    PROMPT = "prompt"  # a prompt or a debugger has stopped it, or lets it go on
     FAILED = "failed"  # the code could not be loaded
     RELOADING = "reloading"  # a file changed, so the worker ends
     ENDED = "ended"  # the worker ends on purpose, and the session ends too
@@ -40,6 +43,7 @@ class WorkerSession(NamedTuple):
     wakeup: int  # the descriptor of the worker's end of the socket pair
     waits: bool = False  # whether it is a standby, which runs none of the user's code until it is woken
     wrapt: str | None = None  # the file of wrapt that a standby may import, or None
+    pid: int | None = None  # of the worker, if it is a program that replaced itself by another one
 
     def to_text(self) -> str:
         """Return the value of the environment variable."""

@@ -46,6 +46,10 @@ class OnError(Feature):
         self._names: tuple[str, ...] = ()
         self._calls = _Calls()
 
+    def summary(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.summary."""
+        return f"errors to {', '.join(_names_in(settings))}"
+
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         names = ", ".join(_names_in(settings))

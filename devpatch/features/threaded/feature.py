@@ -40,20 +40,22 @@ class Threaded(Feature):
             return f"{start.one_at_a_time}, so it handles one request at a time"
         return None
 
+    def summary(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.summary."""
+        value = settings[self.switch]
+        names = {switches.ONE_AT_A_TIME: "one request at a time", switches.CONCURRENT: "threads"}
+        line = names.get(str(value), f"at most {value} threads")
+        own = _overridden(start, value)
+        return f"{line} (overrides the command: {own})" if own else line
+
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
         value = settings[self.switch]
-        if value == switches.ONE_AT_A_TIME:
-            how = "requests are handled one at a time"
-        elif value == switches.CONCURRENT:
-            how = "requests are handled concurrently"
-        else:
-            how = f"at most {value} requests are handled concurrently"
-        line = f"{self.name} is on for {start.server}: {how}"
-        if start.concurrent is None or start.concurrent == (value != switches.ONE_AT_A_TIME):
-            return line
-        own = "concurrently" if start.concurrent else "one at a time"
-        return f"{line}; {self.switch.name} overrides the command, which would handle them {own}"
+        names = {switches.ONE_AT_A_TIME: "one at a time", switches.CONCURRENT: "concurrently"}
+        how = names.get(str(value), f"concurrently, at most {value} of them")
+        line = f"{self.switch.name} for {start.server}: requests are handled {how}"
+        own = _overridden(start, value)
+        return f"{line}; this overrides the command, which would handle them {own}" if own else line
 
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""
@@ -86,6 +88,13 @@ class Threaded(Feature):
     def _start_another_thread(self, request: requests.Request) -> None:
         for pool in self._pools:
             pool.stop_counting_this_thread()
+
+
+def _overridden(start: Start, value: object) -> str | None:
+    """Return how the command by itself would handle requests, or None if that is the same or not known."""
+    if start.concurrent is None or start.concurrent == (value != switches.ONE_AT_A_TIME):
+        return None
+    return "concurrently" if start.concurrent else "one at a time"
 
 
 def _hold(request: requests.Request) -> None:

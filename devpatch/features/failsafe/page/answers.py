@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPStatus
 
+from .... import console, switches
 from ..failure import Failure
 from . import html
+from .editor import Editor
 from .request import Request
 
 _HTML, _JSON, _TEXT = "text/html", "application/json", "text/plain"
@@ -26,7 +30,20 @@ _FOREIGN_NAME = (
 
 
 def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes | None:
-    """Return the complete response, or None if the client gets the stream of events instead."""
+    """Return the complete response, or None if the client gets the stream of events instead.
+
+    A response is logged in the format of Django and http.server.
+    """
+    response = _answer(request, failure, folders)
+    if response is not None:
+        now = datetime.now().strftime("%d/%b/%Y %H:%M:%S")
+        line = f"{request.method} {request.target} HTTP/1.1"
+        size = len(response.partition(b"\r\n\r\n")[2])
+        console.write(f'[{now}] "{line}" {int(HTTPStatus.INTERNAL_SERVER_ERROR)} {size}\n')
+    return response
+
+
+def _answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes | None:
     if not _is_private(request):
         return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, _FOREIGN_NAME, _TEXT)
     if request.path == html.EVENTS_PATH and request.method == "GET":
@@ -35,23 +52,25 @@ def answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes 
     headers: dict[str, str] = {"Vary": "Accept"}
     if kind == _HTML:
         nonce = html.new_nonce()
-        content = html.render(failure, folders, request.repeats_safely, nonce)
+        editor = Editor.of(switches.read(os.environ))
+        content = html.render(failure, folders, request.repeats_safely, nonce, editor)
         headers["Content-Security-Policy"] = html.policy(nonce)
     elif kind == _JSON:
         content = json.dumps(as_json(failure, folders), indent=2) + "\n"
     else:
-        content = failure.text
+        content = console.plain(failure.text)
     return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, content, kind, headers)
 
 
 def as_json(failure: Failure, folders: Sequence[str]) -> dict[str, object]:
     """Return the failure as ``failure.schema.json`` describes it."""
-    return {
+    found = {
         "summary": failure.summary,
         "text": failure.text,
         "exceptions": failure.chain,
         "watched": list(folders),
     }
+    return {name: console.plain_data(value) for name, value in found.items()}
 
 
 def _is_private(request: Request) -> bool:

@@ -14,17 +14,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..failure import Failure
+from ....console import plain, shown_path
+from ....lifecycle.failures import principal
+from ..failure import Failure, place_of
+from .editor import Editor
+from .highlighting import highlighted
 
 EVENTS_PATH = "/.devpatch/events"
 _ASSETS = Path(__file__).parent
-# Colour codes for terminals.
-_COLOURS = re.compile("\u001b\\[[0-9;]*m")
-# Direction controls, and other characters that make text look like other text (CVE-2021-42574).
-_CONTROLS = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
-)
-_RELATIONS = {"cause": "Its direct cause:", "context": "It came up while this was handled:"}
+_RELATIONS = {"cause": "Its direct cause:", "context": "It was raised while this was handled:"}
 
 
 def policy(nonce: str) -> str:
@@ -40,18 +38,23 @@ def new_nonce() -> str:
     return secrets.token_urlsafe(16)
 
 
-def render(failure: Failure, folders: Sequence[str], is_safe_to_repeat: bool, nonce: str) -> str:
+def render(
+    failure: Failure, folders: Sequence[str], is_safe_to_repeat: bool, nonce: str, editor: Editor
+) -> str:
     """Return the page. If its request is not safe to repeat (a POST), it shows a link instead of reloading."""
-    parts = _headline(failure)
-    for number, link in enumerate(reversed(failure.chain)):
-        parts.append(_exception(link, is_open=number == 0))
-    if not failure.chain:
-        parts.append(f"<pre class='output' tabindex='0'>{_text(failure.text)}</pre>")
+    status = "Reloads by itself when a file changes." if is_safe_to_repeat else "Waits until a file changes."
+    parts = _headline(failure, editor, _STATUS.format(status=status))
+    if failure.chain:
+        main = principal(failure.chain)
+        others = [link for link in reversed(failure.chain) if link is not main]
+        parts += [_exception(link, editor, is_open=link is main) for link in (main, *others)]
+    else:
+        parts.append(f"<pre id='text' class='output' tabindex='0'>{_text(failure.text)}</pre>")
     parts.append(_watched(folders))
     if failure.chain:
         parts.append(
-            "<details class='card'><summary>As text</summary>"
-            f"<pre tabindex='0'>{_text(failure.text)}</pre></details>"
+            "<details class='card'><summary>The traceback as text</summary>"
+            f"<pre id='text' tabindex='0'>{_text(failure.text)}</pre></details>"
         )
     again = "reload" if is_safe_to_repeat else "link"
     return _PAGE.format(
@@ -77,6 +80,7 @@ _PAGE = """<!doctype html>
 <body data-again="{again}" data-events="{events}">
 <main>
 {body}
+<footer>devpatch, DEVPATCH_FAILSAFE</footer>
 </main>
 <script nonce="{nonce}">{script}</script>
 </body>
@@ -84,61 +88,90 @@ _PAGE = """<!doctype html>
 """
 
 
-def _headline(failure: Failure) -> list[str]:
-    last = failure.chain[-1] if failure.chain else None
+def _headline(failure: Failure, editor: Editor, status: str) -> list[str]:
+    last = principal(failure.chain) if failure.chain else None
     if last is None:
         return [
-            "<header><p class='kind'>The server's worker is gone</p>"
-            f"<h1>{_text(failure.summary)}</h1>{_STATUS}</header>"
+            "<header><p class='kind'>The server process ended</p>"
+            f"<h1>{_text(failure.summary)}</h1>{status}</header>"
         ]
-    where = _place(last)
+    title = failure.summary if last["problems"] else last["message"] or last["type"]
+    where = _place(last, editor)
     return [
-        f"<header><p class='kind'>{_text(last['type'])}</p><h1>{_text(last['message'] or last['type'])}</h1>",
+        f"<header><p class='kind'>{_text(last['type'])}</p><h1>{_text(title)}</h1>",
         f"<p class='place'>{where}</p>" if where else "",
-        _STATUS,
+        status,
         "</header>",
     ]
 
 
 _STATUS = (
     "<p class='status' id='status' role='status'><span class='dot' aria-hidden='true'></span> "
-    "<span id='said'>Waiting for a change. This page comes back by itself.</span> "
-    "<a id='again' href='' hidden>Open it again</a></p>"
+    "<span id='said'>{status}</span> "
+    "<a id='again' href='' hidden>Open it again</a> "
+    "<button id='copy' type='button' hidden>Copy the traceback</button></p>"
 )
 
 
-def _place(link: dict[str, Any]) -> str:
-    """Return the place that the user wants to see: the innermost frame of their code, or a SyntaxError's line."""
-    if link["syntax"]:
-        return f"{_path(link['syntax']['file'])}, line {link['syntax']['line']}"
-    frames = [frame for frame in link["frames"] if frame["own"]] or link["frames"]
-    if not frames:
+def _place(link: dict[str, Any], editor: Editor) -> str:
+    place = place_of(link)
+    if place is None:
         return ""
-    return f"{_path(frames[-1]['file'])}, line {frames[-1]['line']}, in {_text(frames[-1]['function'])}"
+    function = f", in {_text(place['function'])}" if "function" in place else ""
+    return f"{_path(place['file'])}, line {place['line']}{function}{_open_link(place, editor)}"
 
 
-def _exception(link: dict[str, Any], is_open: bool) -> str:
+def _open_link(place: dict[str, Any], editor: Editor) -> str:
+    """Return a link that opens the place in the user's editor, or nothing if no editor is set."""
+    url = editor.url(place["file"], place["line"])
+    return f" <a class='open' href='{escape(url)}'>Open in the editor</a>" if url else ""
+
+
+def _exception(link: dict[str, Any], editor: Editor, is_open: bool) -> str:
     relation = _RELATIONS.get(link["leads_to"] or "", "")
     title = f"{relation} <span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}"
     notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in link["notes"])
-    frames = _frames(link)
+    frames = _frames(link, editor)
     syntax = link["syntax"]
     if syntax:
         place = f"{_path(syntax['file'])}, line {syntax['line']}"
-        frames.append(_frame_with_source(syntax, place, is_open=True))
+        frames.append(_frame_with_source(syntax, place, editor, is_open=True))
+    if link["problems"]:
+        notes += _problems(link, editor)
+        frames = _fold(frames)
     body = f"{notes}<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
-    body += _parts(link) + _left_out(link["earlier_left_out"], "earlier exception")
+    body += _parts(link, editor) + _left_out(link["earlier_left_out"], "earlier exception")
     if is_open:
         return f"<section class='card' aria-label='Traceback'><h2>Traceback</h2>{body}</section>"
     return f"<details class='card'><summary>{title}</summary>{body}</details>"
 
 
-def _parts(link: dict[str, Any]) -> str:
+def _problems(link: dict[str, Any], editor: Editor) -> str:
+    """Return the failed system checks, each with its object's source."""
+    shown = []
+    for problem in link["problems"]:
+        identity = f" <code>{_text(problem['id'])}</code>" if problem["id"] else ""
+        text = (
+            f"<p class='problem'><b>{_text(problem['object'])}</b> {_text(problem['message'])}{identity}</p>"
+        )
+        if problem["hint"]:
+            text += f"<p class='note'>{_text(problem['hint'])}</p>"
+        if place := problem["place"]:
+            text += _frame_with_source(
+                place, f"{_path(place['file'])}, line {place['line']}", editor, is_open=True
+            )
+        shown.append(f"<li>{text}</li>")
+    return f"<ol class='frames'>{''.join(shown)}</ol>"
+
+
+def _parts(link: dict[str, Any], editor: Editor) -> str:
     """Return the parts of an exception group. Their chains are folded."""
     if not link["parts"]:
         return ""
-    parts = "".join(_exception(part, is_open=False) for chain in link["parts"] for part in reversed(chain))
-    return f"<h3>What it holds</h3>{parts}{_left_out(link['parts_left_out'], 'further one')}"
+    parts = "".join(
+        _exception(part, editor, is_open=False) for chain in link["parts"] for part in reversed(chain)
+    )
+    return f"<h3>Its parts</h3>{parts}{_left_out(link['parts_left_out'], 'further exception')}"
 
 
 def _left_out(count: int, what: str) -> str:
@@ -147,7 +180,7 @@ def _left_out(count: int, what: str) -> str:
     return f"<p class='left-out'>{count} {what}{'s' if count > 1 else ''} left out</p>"
 
 
-def _frames(link: dict[str, Any]) -> list[str]:
+def _frames(link: dict[str, Any], editor: Editor) -> list[str]:
     """Return the frames. The user's frames stand out. The library frames between them are folded."""
     shown: list[str] = []
     folded: list[str] = []
@@ -159,7 +192,7 @@ def _frames(link: dict[str, Any]) -> list[str]:
             folded = []
         title = f"{_path(frame['file'])}, line {frame['line']}, in {_text(frame['function'])}"
         is_open = number == innermost_own and not link["syntax"]
-        text = _frame_with_source(frame, title, is_open)
+        text = _frame_with_source(frame, title, editor, is_open)
         if frame["own"] or is_open:
             shown += _fold(folded)
             folded = []
@@ -177,27 +210,32 @@ def _fold(frames: list[str]) -> list[str]:
     return [f"<details class='library'><summary>{count}</summary><ol class='frames'>{items}</ol></details>"]
 
 
-def _frame_with_source(frame: dict[str, Any], title: str, is_open: bool) -> str:
+def _frame_with_source(frame: dict[str, Any], title: str, editor: Editor, is_open: bool) -> str:
     kind = "own" if frame["own"] else "library"
+    title += _open_link(frame, editor) if frame["own"] else ""
     if not frame["source"]:
         return f"<p class='{kind} bare'>{title}</p>"
-    lines = "".join(_line(number, text, frame) for number, text in frame["source"])
+    shown = highlighted([plain(text) for _number, text in frame["source"]], frame["file"])
+    lines = "".join(
+        _line(number, text, markup, frame)
+        for (number, text), markup in zip(frame["source"], shown, strict=True)
+    )
     return (
         f"<details class='{kind}'{' open' if is_open else ''}><summary>{title}</summary>"
         f"<pre class='source' tabindex='0'>{lines}</pre></details>"
     )
 
 
-def _line(number: int, text: str, frame: dict[str, Any]) -> str:
+def _line(number: int, text: str, markup: str, frame: dict[str, Any]) -> str:
     if number != frame["line"]:
-        return f"<span class='number'>{number:>5}</span> {_text(text)}\n"
-    marked = f"<span class='number'>{number:>5}</span> <mark>{_text(text) or ' '}</mark>\n"
+        return f"<span class='number'>{number:>5}</span> {markup}\n"
+    marked = f"<span class='number'>{number:>5}</span> <mark>{markup or ' '}</mark>\n"
     offset = frame.get("offset", 0)
     if not 0 < offset <= len(text) + 1:
         return marked
     # The caret is as wide as the text that is shown, which has code points for controls.
-    before = re.sub(r"[^\t]", " ", _shown(text[: offset - 1]))
-    width = max(len(_shown(text[offset - 1 : max(frame["end_offset"] - 1, offset)])), 1)
+    before = re.sub(r"[^\t]", " ", plain(text[: offset - 1]))
+    width = max(len(plain(text[offset - 1 : max(frame["end_offset"] - 1, offset)])), 1)
     return f"{marked}<span class='number'>{'':>5}</span> {before}<b class='caret'>{'^' * width}</b>\n"
 
 
@@ -212,21 +250,12 @@ def _watched(folders: Sequence[str]) -> str:
 
 def _path(file: str) -> str:
     """Return a file's path with the file name in bold."""
-    try:
-        relative = os.path.relpath(file)
-    except ValueError:
-        relative = file
-    shown = file if relative.startswith(os.pardir) else relative
-    folder, _, name = shown.rpartition(os.sep)
+    folder, _, name = shown_path(file).rpartition(os.sep)
     return f"{_text(folder + os.sep if folder else '')}<b>{_text(name)}</b>"
 
 
 def _text(text: str) -> str:
-    return escape(_shown(text))
-
-
-def _shown(text: str) -> str:
-    return _CONTROLS.sub(lambda found: f"<U+{ord(found[0]):04X}>", _COLOURS.sub("", text))
+    return escape(plain(text))
 
 
 def _asset(name: str) -> str:

@@ -3,6 +3,7 @@
   const said = document.getElementById("said");
   const status = document.getElementById("status");
   const again = document.getElementById("again");
+  const copy = document.getElementById("copy");
   const reloads = document.body.dataset.again === "reload";
   const words = {
     starting: "A file changed. Starting again …",
@@ -11,9 +12,9 @@
     broken: "It failed again.",
     gone: "The connection to the server is lost. See its terminal.",
   };
-  const tell = (name) => {
+  const tell = (name, text) => {
     status.dataset.state = name;
-    said.textContent = words[name];
+    said.textContent = text || words[name];
   };
   const leave = () => {
     if (reloads) {
@@ -33,13 +34,25 @@
       }
     });
   };
+  // Browsers allow the clipboard on localhost and with TLS only.
+  if (navigator.clipboard) {
+    copy.hidden = false;
+    copy.onclick = async () => {
+      await navigator.clipboard.writeText(document.getElementById("text").textContent);
+      copy.textContent = "Copied";
+      setTimeout(() => {
+        copy.textContent = "Copy the traceback";
+      }, 2000);
+    };
+  }
   let done = false;
-  const act = (name) => {
+  const isProgress = (name) => name === "starting" || name === "loading";
+  const act = (name, text) => {
     if (done) {
       return;
     }
-    tell(name);
-    done = name !== "starting";
+    tell(name, text);
+    done = !isProgress(name);
     if (name === "restarting") {
       setTimeout(() => retry(240), 250);
     } else if (name === "gone") {
@@ -50,7 +63,7 @@
   };
   // All tabs share one connection to the supervisor, because browsers allow only six per site.
   const tabs = new BroadcastChannel("devpatch");
-  tabs.onmessage = (message) => act(message.data);
+  tabs.onmessage = (message) => act(message.data.name, message.data.text);
   const watch = () =>
     new Promise((resolve) => {
       if (done) {
@@ -59,16 +72,16 @@
       }
       let opened = false;
       const events = new EventSource(document.body.dataset.events);
-      const pass = (name) => {
-        if (name !== "starting") {
+      const pass = (name, text) => {
+        if (!isProgress(name)) {
           events.close();
           resolve();
         }
-        tabs.postMessage(name);
-        act(name);
+        tabs.postMessage({ name, text });
+        act(name, text);
       };
-      for (const name of ["starting", "restarting", "recovered", "broken"]) {
-        events.addEventListener(name, () => pass(name));
+      for (const name of ["starting", "loading", "restarting", "recovered", "broken"]) {
+        events.addEventListener(name, (event) => pass(name, event.data));
       }
       events.onopen = () => {
         opened = true;

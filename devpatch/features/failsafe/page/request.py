@@ -87,6 +87,6 @@ def _head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def event(name: str) -> bytes:
-    """Return one server-sent event without data."""
-    return f"event: {name}\ndata:\n\n".encode()
+def event(name: str, text: str) -> bytes:
+    """Return one server-sent event. ``text`` is one line."""
+    return f"event: {name}\ndata: {text}\n\n".encode("utf-8", "backslashreplace")

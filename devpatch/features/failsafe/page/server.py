@@ -63,10 +63,10 @@ class PageServer:
             # The event loop made it non-blocking. On some systems, a worker's accepted sockets would inherit that.
             self._listener.setblocking(True)
 
-    def notify(self, name: str, *, is_last: bool) -> None:
-        """Send the event ``name`` to the open pages. ``is_last``: then close their connections."""
+    def notify(self, name: str, text: str, *, is_last: bool) -> None:
+        """Send the event ``name`` with ``text`` to the open pages. ``is_last``: then close their connections."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._send, event(name), is_last)
+            self._loop.call_soon_threadsafe(self._send, event(name, text), is_last)
 
     def end(self) -> None:
         """Send the remaining bytes, close the connections of the pages, and stop."""

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from .... import switches
-from ....console import flush, say, write
+from ....console import ERROR, flush, say, write
 from ....lifecycle import failures, loads, sessions
 from ....lifecycle.endings import ExitStatus
 from ....lifecycle.tracebacks import is_from_console
@@ -86,7 +86,7 @@ def _hold(error: BaseException, command: Command, folder: str) -> None:
         waiting.page_server = PageServer(listener, None)
     # As both frameworks do. Process 1 of a container has no default handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(ExitStatus.STOPPED)))
-    say(f"fail-safe: {command.server} could not start; {_where(command, listener)}")
+    say(f"fail-safe: {command.server} could not start; {_where(command, listener)}", ERROR)
     try:
         waiting.wait(
             Failure(description["summary"], description["text"], tuple(description["chain"])), before

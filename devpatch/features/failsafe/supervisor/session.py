@@ -33,9 +33,12 @@ from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 # Seconds for a worker to end by itself after it has reported why it ends. Then it is terminated.
 _FAILURE_LIMIT = 4.0
-# The same for a worker that reloads. It may have slow exit handlers, but clients wait for the next worker.
-_RELOAD_LIMIT = 10.0
-# Seconds that the reloader of a worker which has begun to serve may need to see an earlier change.
+# The same for a worker that reloads. Two of them are for its requests, the others for its exit handlers.
+_RELOAD_LIMIT = 4.0
+# Seconds after which the reloader of a worker that has begun to serve has looked once. Clients that waited in the
+# backlog during the load get their answers meanwhile.
+_FIRST_LOOK = 1.0
+# Seconds in which it then sees a change.
 _HANDOVER_LIMIT = 2.5
 
 
@@ -152,12 +155,17 @@ class Supervisor:
             reports = worker.reports()
             if Report.SERVING in reports:
                 return self._hand_over(worker)
-            if reports:  # The worker is about to end, unless one of its threads keeps it alive.
+            if Report.LOADING in reports:
+                self._waiting.announce_slow_load(reports.pop(Report.LOADING)["module"])
+            if (
+                worker.has_reported_end()
+            ):  # The worker is about to end, unless one of its threads keeps it alive.
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
                     return _end(worker)
-            elif time.monotonic() - looked_at > self._watcher.interval:
-                if changes := self._changes_in_start(self._watcher.look()):
+            elif time.monotonic() - looked_at > self._watcher.interval_in_start:
+                changes = self._changes_in_start(self._watcher.look())
+                if changes and not worker.prompts():
                     self._waiting.announce_change(changes)
                     worker.stop()
                     return Verdict.RELOAD
@@ -168,16 +176,21 @@ class Supervisor:
         """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
         self._waiting.change_filter.forget()
-        if not self._wait_for_end(worker, _HANDOVER_LIMIT):
-            imported = worker.reports()[Report.SERVING]["modules"]
-            self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
-            changes = self._changes_in_start(self._watcher.look())
-            missed = [name for name in changes if name in imported]
-            if missed and not self._wait_for_end(worker, _HANDOVER_LIMIT):
-                self._waiting.announce_change(missed)
-                worker.replace()
-                return Verdict.RELOAD
-            self._wait_for_end(worker)
+        imported = worker.reports()[Report.SERVING]["modules"]
+        self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
+        # The reloader's own first look may come after a change. Later it sees each change, if it gets the time.
+        for pause, patience in ((_FIRST_LOOK, 0.0), (_HANDOVER_LIMIT, _HANDOVER_LIMIT)):
+            if self._wait_for_end(worker, pause):
+                return worker.verdict()
+            missed = [name for name in self._changes_in_start(self._watcher.look()) if name in imported]
+            if not missed or worker.prompts() or Report.RELOADING in worker.reports():
+                continue
+            if self._wait_for_end(worker, patience):
+                return worker.verdict()
+            self._waiting.announce_change(missed)
+            worker.replace()
+            return Verdict.RELOAD
+        self._wait_for_end(worker)
         return worker.verdict()
 
     def _wait_for_end(self, worker: WorkerHandle, seconds: float = math.inf) -> bool:
@@ -191,8 +204,10 @@ class Supervisor:
             if left <= 0 and self._standby is None:
                 return False
             if left <= 0:
+                holders = ", ".join(worker.holders()) or "something"
                 console.say(
-                    "fail-safe: the worker does not end by itself to reload, so it is ended; a thread may keep it alive"
+                    f"fail-safe: the server process did not end for the reload, so it was ended: {holders} was running",
+                    console.WARNING,
                 )
                 worker.stop()
                 return True
@@ -218,7 +233,6 @@ class Supervisor:
         if not failure.was_printed:
             fault = worker.fault()
             console.write(f"{fault}\n" if fault else "")
-            console.say(f"fail-safe: {failure.summary}")
             loads.report_end(worker.end())
         snapshot = self._watcher.look()
         if changes := self._changes_in_start(snapshot, has_ended=True):

@@ -10,6 +10,7 @@ from .... import console
 from ..failure import Failure
 from ..page.answers import answer
 from ..page.server import PageServer
+from ..worker import slow_load
 from .changes import ChangeFilter
 from .terminal import Terminal
 from .watching import Snapshot, Watcher, differences, is_echo
@@ -37,7 +38,7 @@ class Waiting:
         if self.page_server is not None:
             self.page_server.open(lambda request: answer(request, failure, folders))
         self.terminal.forget_input()
-        console.say(f"fail-safe: {self._what_it_waits_for()}")
+        console.say(f"fail-safe: {failure.headline}; {self._what_it_waits_for()}", console.ERROR)
         try:
             changes = self._wait_for_change(before, failure.text)
         finally:
@@ -65,8 +66,10 @@ class Waiting:
             muted = set(self.change_filter.muted)
             wanted = self.change_filter.in_wait(changes, waited)
             for name in self.change_filter.muted - muted:
+                shown = console.shown_path(name)
                 console.say(
-                    f"fail-safe: {_shown(name)} changes all the time, so it starts no more workers until one serves"
+                    f"fail-safe: {shown} changes all the time; it is ignored until the server works again",
+                    console.WARNING,
                 )
             if wanted:
                 return wanted
@@ -92,21 +95,19 @@ class Waiting:
         if self.page_server is not None:
             self.page_server.end()
 
-    def notify(self, name: str, *, is_last: bool = False) -> None:
+    def notify(self, name: str, text: str = "", *, is_last: bool = False) -> None:
         """Notify the open pages. See ``PageServer.notify``."""
         if self.page_server is not None:
-            self.page_server.notify(name, is_last=is_last)
+            self.page_server.notify(name, text, is_last=is_last)
+
+    def announce_slow_load(self, module: str) -> None:
+        """Print, and show on the open pages, that the worker still loads, and the module that it is importing."""
+        what = f": it is importing {module}" if module else ""
+        console.say(f"fail-safe: the code still loads after {slow_load.LIMIT:.0f} s{what}")
+        self.notify("loading", console.plain(f"The code still loads{what}."))
 
     def announce_change(self, changes: Sequence[str]) -> None:
         """Print what changed, and that the code starts again."""
         self.notify("starting")
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        console.say(f"fail-safe: {_shown(changes[0])}{more} changed, starting again")
-
-
-def _shown(name: str) -> str:
-    try:
-        relative = os.path.relpath(name)
-    except ValueError:  # another drive
-        return name
-    return name if relative.startswith(os.pardir) else relative
+        console.say(f"fail-safe: {console.shown_path(changes[0])}{more} changed, starting again")

@@ -60,8 +60,13 @@ class Watcher:
 
     @property
     def interval(self) -> float:
-        """The seconds between two snapshots. At most a fifth of the time is spent on snapshots."""
+        """The seconds between two snapshots of broken code. At most a fifth of the time is spent on snapshots."""
         return max(0.2, 4 * self._duration)
+
+    @property
+    def interval_in_start(self) -> float:
+        """The same while a worker loads: at most a fiftieth, because they would slow down the load."""
+        return max(0.2, 49 * self._duration)
 
     def look(self) -> Snapshot:
         """Return a snapshot of all watched files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -18,7 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ....console import shown_path
 from ....lifecycle import loads
+from ....lifecycle.failures import is_own
 from ....lifecycle.sessions import Session
 from .. import ipc
 from ..failure import Failure
@@ -34,6 +37,8 @@ INTERRUPT_LIMIT = 0.6
 _POLL_INTERVAL = 0.2  # seconds
 _LAST_POLL_INTERVAL = 0.002  # the same just after the socket was closed: the worker is about to end
 _STDERR_LINES = 50
+# A line of faulthandler's tracebacks, which begin with the innermost frame.
+_FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 _OUR_FRAME = f'  File "{Path(__file__).parents[3]}{os.sep}'
 
 
@@ -173,6 +178,14 @@ class WorkerHandle:
                 self._reports[Report(details.pop("report"))] = details
         return self._reports
 
+    def has_reported_end(self) -> bool:
+        """Whether the worker has reported why it ends."""
+        return not {Report.FAILED, Report.RELOADING, Report.ENDED, Report.MOVED}.isdisjoint(self.reports())
+
+    def prompts(self) -> bool:
+        """Whether a prompt or a debugger has stopped the worker. It must not be ended then."""
+        return bool(self.reports().get(Report.PROMPT, {}).get("open"))
+
     def wrapt(self) -> str | None:
         """Return the file of wrapt that the next worker may import while it is a standby, or None."""
         found: str | None = self.reports().get(Report.SERVING, {}).get("wrapt")
@@ -215,8 +228,21 @@ class WorkerHandle:
 
     def fault(self) -> str:
         """Return the C-level traceback of a crash, or an empty string."""
-        lines = self._text(ipc.FAULT).splitlines()
-        return "\n".join(line for line in lines if not line.startswith(_OUR_FRAME))
+        lines = [line for line in self._text(ipc.FAULT).splitlines() if not line.startswith(_OUR_FRAME)]
+        threads = "\n".join(lines).split("\n\n")
+        # devpatch's own threads have no frame left.
+        return "\n\n".join(thread for thread in threads if not thread.endswith("(most recent call first):"))
+
+    def holders(self) -> list[str]:
+        """Return the places, as ``file:line in function``, where the threads of a worker that does not end run."""
+        places = []
+        for thread in self._text(ipc.HOLDERS).split("\n\n"):
+            frames = [found.groups() for line in thread.splitlines() if (found := _FRAME.match(line))]
+            own = [frame for frame in frames if is_own(frame[0])]
+            if own:
+                file, line, function = own[0]
+                places.append(f"{shown_path(file)}:{line} in {function}")
+        return list(dict.fromkeys(places))
 
     def _last_lines(self) -> str:
         lines = self._text(ipc.STDERR).splitlines()
@@ -254,8 +280,8 @@ def _interrupts_blocked(wanted: bool) -> Iterator[None]:
 def describe_end(status: int) -> str:
     """Return in words how a worker ended."""
     if status >= 0:
-        return f"the worker ended with exit status {status}"
-    return f"the worker was ended by {_name_of_signal(-status)}"
+        return f"the server process ended with exit status {status}"
+    return f"the server process was ended by {_name_of_signal(-status)}"
 
 
 def _name_of_signal(number: int) -> str:

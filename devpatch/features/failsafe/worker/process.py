@@ -16,14 +16,18 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import ipc
 from ..ipc import Report
+from .slow_load import SlowLoad
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes; at least this much of the end of stderr is kept
 _REPORT_LIMIT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR may never return
+HOLDERS_LIMIT = (
+    1.0  # seconds that a worker may take to end after its last request, before it is asked what holds it
+)
 _STOPPED = 0  # the exit status of a standby that is not needed
 
 
@@ -40,11 +44,14 @@ class WorkerProcess:
         self._wakeup = wakeup
         self._lock = threading.Lock()
         self._reporting = threading.RLock()  # held by the thread that reports a failed load
+        self._slow_load = SlowLoad(lambda module: self.report(Report.LOADING, module=module))
 
     def report(self, what: Report, **details: Any) -> bool:
         """Report to the supervisor. Return False if this process has already reported why it ends. Never raises."""
+        if what not in (Report.LOADING, Report.PROMPT):
+            self._slow_load.done()
         with self._lock:
-            if what is not Report.SERVING:
+            if what not in (Report.SERVING, Report.LOADING, Report.PROMPT):
                 if self.verdict is not None:
                     return False
                 self.verdict = what
@@ -56,6 +63,16 @@ class WorkerProcess:
         except Exception:
             pass  # The supervisor has ended and removed its folder.
         return True
+
+    def dump_holders(self) -> None:
+        """Write the tracebacks of all threads in ``HOLDERS_LIMIT`` s, unless this process has ended by then."""
+        import faulthandler
+
+        try:
+            file = os.open(self.folder / ipc.HOLDERS, os.O_WRONLY | os.O_CREAT | _BINARY)
+            faulthandler.dump_traceback_later(HOLDERS_LIMIT, file=file)
+        except (OSError, RuntimeError):
+            pass  # The supervisor has removed its folder.
 
     def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
         """Report that ``error`` prevented the code from being loaded, then call ``show``.
@@ -94,14 +111,17 @@ class WorkerProcess:
 this: WorkerProcess | None = None
 
 
-def begin(described: str, import_ahead: Callable[[], object]) -> None:
+def begin(described: str, import_ahead: Callable[[], object]) -> bool:
     """Begin to report, in a standby only after it is woken. ``described`` is the text of an ``ipc.WorkerSession``.
 
     ``import_ahead`` imports the modules that every worker needs. A standby calls it while it waits, if the user's
-    code can't notice. Raises OSError, ValueError, TypeError.
+    code can't notice. Return False if this process is not the worker, but a child of it. Raises OSError, ValueError,
+    TypeError.
     """
     global this
     session = ipc.WorkerSession.from_text(described)
+    if session.pid not in (None, os.getpid()):
+        return False
     wakeup = socket.socket(fileno=session.wakeup)
     # A program that the code starts must not keep the port open, nor hide the end of this process.
     wakeup.set_inheritable(False)
@@ -116,6 +136,8 @@ def begin(described: str, import_ahead: Callable[[], object]) -> None:
     _keep_stderr(this.folder / ipc.STDERR)
     _catch_faults(this.folder / ipc.FAULT)
     _report_uncaught(this)
+    _stay_worker_across_exec(session)
+    return True
 
 
 def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable[[], object]) -> None:
@@ -133,6 +155,28 @@ def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable
         os._exit(_STOPPED)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, handler)
+
+
+def _stay_worker_across_exec(session: ipc.WorkerSession) -> None:
+    """Make ``os.execv`` and its relatives pass the session on: the new program is this worker from then on."""
+    if os.name != "posix":
+        return  # Elsewhere, the new program is another process.
+    execute = os.execve
+    described = session._replace(pid=os.getpid(), waits=False).to_text()
+    descriptors = [number for number in (session.wakeup, session.listener) if number is not None]
+
+    def execute_as_worker(path: Any, arguments: Any, environ: Any = None) -> NoReturn:
+        environ = os.environ if environ is None else environ
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        try:
+            execute(path, arguments, {**environ, ipc.VARIABLE: described})
+        finally:  # It could not be executed.
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
+
+    functions: Any = os
+    functions.execv = functions.execve = execute_as_worker
 
 
 def _keep_stderr(path: Path) -> None:

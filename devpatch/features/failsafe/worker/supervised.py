@@ -45,12 +45,17 @@ class SupervisedWorker(sessions.Worker):
         """See sessions.Worker."""
         self._process.report(Report.RELOADING)
         draining.drain()
+        self._process.dump_holders()
 
     def ends(self) -> None:
         """See sessions.Worker."""
         if (self._process.folder / ipc.REPLACED).exists():
             draining.drain()
         self._process.report(Report.ENDED)
+
+    def prompts(self, is_open: bool) -> None:
+        """See sessions.Worker."""
+        self._process.report(Report.PROMPT, open=is_open)
 
     def moves(self, address: list[Any]) -> bool:
         """See sessions.Worker."""

@@ -1,0 +1,42 @@
+"""Prompts and debuggers that have stopped a thread of this process, and for which a reload waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..console import say
+from . import sessions
+
+_condition = threading.Condition()
+_open = 0
+
+
+def run(prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call ``prompt``, which returns when the program goes on. Until then, ``wait`` waits."""
+    _count(1)
+    try:
+        return prompt(*args, **kwargs)
+    finally:
+        _count(-1)
+
+
+def _count(step: int) -> None:
+    global _open
+    with _condition:
+        was_open = bool(_open)
+        _open += step
+        if bool(_open) != was_open:
+            sessions.worker.prompts(bool(_open))
+        _condition.notify_all()
+
+
+def wait() -> None:
+    """Before a reload with a supervisor: wait until no prompt is open. One line says so."""
+    if not sessions.worker.is_supervised:
+        return
+    with _condition:
+        if _open:
+            say("fail-safe: a file changed; the reload waits until the prompt or the debugger goes on")
+            _condition.wait_for(lambda: not _open)

@@ -1,0 +1,54 @@
+"""Variables that the program sets after Python has started: they work and say so, or they say why they do not."""
+
+from __future__ import annotations
+
+import pytest
+from projects import FLASK_RUN, RUNSERVER, django_files, flask_files
+from test_messages import messages_of
+
+pytestmark = pytest.mark.long
+SET = "import os; os.environ.setdefault({name!r}, '1')"
+
+
+def starts(name):
+    """Return the ways to set the variable late: the arguments of ``serve_project``."""
+    flask = (*FLASK_RUN, "--debug")
+    return {
+        ".flaskenv": ({**flask_files(), ".flaskenv": f"{name}=1\n"}, *flask),
+        ".env": ({**flask_files(), ".env": f"{name}=1\n"}, *flask),
+        "manage.py": (django_files(manage=SET.format(name=name)), *RUNSERVER),
+        "settings": (django_files(settings=SET.format(name=name)), *RUNSERVER),
+    }
+
+
+WAYS = list(starts("X"))
+
+
+@pytest.fixture(autouse=True)
+def _needed(request):
+    pytest.importorskip("dotenv")
+    pytest.importorskip("django")
+    pytest.importorskip("flask")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fail_fast_works_with_its_line(serve_project, way):
+    server = serve_project(*starts("DEVPATCH_FAILFAST")[way])
+    assert messages_of(server) == ["devpatch: fail-fast (exit 1)"]
+    server.get("/view/")
+    assert server.exit_status() == 1
+    server.assert_nothing_left()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fail_safe_says_that_it_came_too_late(serve_project, way):
+    server = serve_project(*starts("DEVPATCH_FAILSAFE")[way])
+    (line,) = messages_of(server)
+    assert "DEVPATCH_FAILSAFE came too late" in line
+    assert "set it before Python starts" in line
+    assert (f", from {way}: " in line) == way.startswith(".")
+
+
+def test_a_worker_of_a_patched_parent_says_nothing(serve_project):
+    server = serve_project(django_files(), *RUNSERVER, DEVPATCH_FAILFAST="1")
+    assert messages_of(server) == ["devpatch: fail-fast (exit 1)"]
