@@ -35,10 +35,7 @@ _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 _FAILURE_LIMIT = 4.0
 # The same for a worker that reloads. Two of them are for its requests, the others for its exit handlers.
 _RELOAD_LIMIT = 4.0
-# Seconds after which the reloader of a worker that has begun to serve has looked once. Clients that waited in the
-# backlog during the load get their answers meanwhile.
-_FIRST_LOOK = 1.0
-# Seconds in which it then sees a change.
+# Seconds that the reloader of a worker which has begun to serve may need to see an earlier change.
 _HANDOVER_LIMIT = 2.5
 
 
@@ -176,21 +173,16 @@ class Supervisor:
         """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
         self._waiting.change_filter.forget()
-        imported = worker.reports()[Report.SERVING]["modules"]
-        self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
-        # The reloader's own first look may come after a change. Later it sees each change, if it gets the time.
-        for pause, patience in ((_FIRST_LOOK, 0.0), (_HANDOVER_LIMIT, _HANDOVER_LIMIT)):
-            if self._wait_for_end(worker, pause):
-                return worker.verdict()
-            missed = [name for name in self._changes_in_start(self._watcher.look()) if name in imported]
-            if not missed or worker.prompts() or Report.RELOADING in worker.reports():
-                continue
-            if self._wait_for_end(worker, patience):
-                return worker.verdict()
-            self._waiting.announce_change(missed)
-            worker.replace()
-            return Verdict.RELOAD
-        self._wait_for_end(worker)
+        if not self._wait_for_end(worker, _HANDOVER_LIMIT):
+            imported = worker.reports()[Report.SERVING]["modules"]
+            self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
+            changes = self._changes_in_start(self._watcher.look())
+            missed = [name for name in changes if name in imported]
+            if missed and not self._wait_for_end(worker, _HANDOVER_LIMIT) and not worker.prompts():
+                self._waiting.announce_change(missed)
+                worker.replace()
+                return Verdict.RELOAD
+            self._wait_for_end(worker)
         return worker.verdict()
 
     def _wait_for_end(self, worker: WorkerHandle, seconds: float = math.inf) -> bool:
