@@ -140,7 +140,7 @@ class TestReloads:
         assert f"app.py:2 {holder} was running" in lines[0]
         server.kill()
 
-    def test_a_file_saved_at_the_start_of_a_worker_is_served_at_once(self, serve_project):
+    def test_files_saved_at_the_start_of_workers_are_served(self, serve_project):
         """Django's reloader does not see a change that comes before its first look."""
         server = serve_project(django_files(), *RUNSERVER, **ON)
         for version in range(1, 6):
