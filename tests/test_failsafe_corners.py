@@ -9,23 +9,16 @@ import time
 import pytest
 from breakages import repaired, save
 from harness import DevServer, clean_environment, free_port, wait_for
+from projects import FLASK
 from servers import BY_ID
 from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_for_version, wait_until_broken
 
 ONE_PER_RELOADER = pytest.mark.modes(choose=lambda mode: mode.id in ("runserver-reload", "app.run-debug"))
-APP = """
-import sys
-{head}
-from flask import Flask
-app = Flask(__name__)
-@app.get('/ok/')
-def ok(): return 'ok'
-@app.get('/version/')
-def version(): return '{version}'
-@app.get('/view/')
-def view(): raise ValueError('boom in a view')
-if __name__ == '__main__': app.run(debug=True, port=int(sys.argv[1]){options})
-"""
+APP = FLASK.format(
+    head="import sys\n{head}",
+    version="{version}",
+    tail="if __name__ == '__main__': app.run(debug=True, port=int(sys.argv[1]){options})",
+)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes; at least this much of the end of stderr is kept
 _REPORT_LIMIT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR may never return
 HOLDERS_LIMIT = (
-    1.0  # seconds that a worker may take to end after its last request, before it is asked what holds it
+    1.0  # seconds that a worker may take to end after its last request; then it is asked what holds it
 )
 _STOPPED = 0  # the exit status of a standby that is not needed
 
