@@ -25,16 +25,19 @@ BaseWSGIServer.shutdown_request = shutdown_request
 @RELOADING_MODES
 class TestConnections:
     RELOADS = 20
+    MAX_WAITING = 100  # clients; a machine under load serves fewer than arrive, and their number would only grow
 
     @pytest.mark.slow
     def test_no_connection_is_refused_during_reloads(self, serve_copy, mode):
         """
-        1. A new client connects every 20 ms while the server reloads 20 times, with working and broken code.
+        1. A new client connects every 20 ms while the server reloads 20 times, with working and broken code,
+           unless ``MAX_WAITING`` clients wait already.
         2. Each client gets a whole answer within 30 s.
         """
         server, source = serve_copy(mode, **ON)
         whole = source.read_text()
         answers, stop = [], threading.Event()
+        free = threading.Semaphore(self.MAX_WAITING)
 
         def ask():
             try:
@@ -43,10 +46,13 @@ class TestConnections:
                 answers.append("ok" if complete else repr(response))
             except OSError as error:
                 answers.append(repr(error))
+            finally:
+                free.release()
 
         def poll():
             while not stop.wait(0.02):
-                threading.Thread(target=ask).start()
+                if free.acquire(blocking=False):
+                    threading.Thread(target=ask).start()
 
         poller = threading.Thread(target=poll)
         poller.start()

@@ -25,7 +25,9 @@ _TLS_DRAIN_LIMIT = 1.0
 _STOP_LIMIT = 5.0  # seconds for the event loop to act
 _LINGER = 0.1  # seconds for the last bytes to be sent
 _ACCEPT_PAUSE = 0.5  # seconds until the next attempt to accept, if the system has no descriptor left
-BACKLOG = 128  # connections that wait to be accepted; the same as Werkzeug's
+# Connections that may wait to be accepted. A reload may take seconds, and no client may be lost meanwhile. The
+# system may have a lower limit, such as net.core.somaxconn.
+BACKLOG = 1024
 
 Respond = Callable[[Request], bytes | None]  # None: the client gets the stream of events
 _MAX_STREAMS = 200
