@@ -33,6 +33,21 @@ def as_json(server):
     return json.loads(server.get("/ok/", headers=["Accept: application/json"]).body)
 
 
+# While the file "hold" is there, Django's reloader does not take its first look at the files. If the same process
+# still runs four seconds later, it writes the file "late".
+HOLD_THE_FIRST_LOOK = """
+import os, threading, time
+from django.utils.autoreload import autoreload_started
+def hold(**_):
+    while os.path.exists("hold"):
+        time.sleep(0.02)
+    late = threading.Timer(4, lambda: open("late", "w").close())
+    late.daemon = True
+    late.start()
+autoreload_started.connect(hold)
+"""
+
+
 class TestChecks:
     def test_a_failed_check_shows_the_field(self, serve_project, tmp_path):
         log = tmp_path / "errors"
@@ -157,3 +172,25 @@ def test_the_waiting_session_is_still_found(serve_project):
     wait_until_broken(server, "SyntaxError")
     server.get("/ok/")
     wait_for(lambda: is_waiting(server), lambda: server.stderr)
+
+
+def test_a_save_that_the_reloader_missed_is_mended_at_once(serve_project):
+    """
+    1. A worker serves, and its reloader has not looked at the files yet.
+    2. A file is saved. The reloader's first look finds it as it is, so the reloader never reports it.
+    3. The next worker replaces this one immediately after that look.
+    """
+    server = serve_project(django_files(settings=HOLD_THE_FIRST_LOOK), *RUNSERVER, **ON)
+    hold, views = server.directory / "hold", server.directory / "views.py"
+    hold.touch()
+    save(
+        views, VIEWS.format(version=11)
+    )  # Python does not notice another text of the same size in one second
+    wait_for_version(server, 11)
+    (server.directory / "late").unlink(missing_ok=True)
+    save(views, VIEWS.format(version=222))
+    hold.unlink()
+    wait_for_version(server, 222)
+    assert not (server.directory / "late").exists()
+    assert "devpatch: fail-safe: views.py changed, starting again" in server.stderr
+    stop_with_ctrl_c(server)

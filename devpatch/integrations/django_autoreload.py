@@ -22,8 +22,13 @@ from ..patching import Capability, Replace, Wrap, module_proxy
 _MODULE = "django.utils.autoreload"
 
 
+def _sleep(seconds: float) -> None:
+    sessions.worker.watches()  # The loop looks at the files, and then it sleeps.
+    ending.sleep(seconds)
+
+
 def _make_time(time: ModuleType) -> ModuleType:
-    return module_proxy(time, sleep=ending.sleep)
+    return module_proxy(time, sleep=_sleep)
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:

@@ -43,7 +43,8 @@ def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args:
     serve, *rest = args
 
     def main() -> None:
-        sessions.worker.serves()  # The reloader has seen each file once by now.
+        sessions.worker.serves()
+        sessions.worker.watches()  # The reloader has looked at the files before it calls this function.
         serve()
 
     return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)

@@ -117,7 +117,10 @@ class Worker:
     has_failed = False  # whether it has reported that the code could not be loaded
 
     def serves(self) -> None:
-        """Report that the code is loaded, the reloader watches and the server accepts connections."""
+        """Report that the code is loaded and the server accepts connections."""
+
+    def watches(self) -> None:
+        """Report that the reloader has seen each file once. A second call does nothing."""
 
     def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
         """Report that ``error`` prevented the code from being loaded, then call ``show``, which prints it.

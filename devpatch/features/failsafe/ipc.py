@@ -25,7 +25,8 @@ REPLACED = "replaced"  # created by the supervisor when it ends the worker to st
 class Report(enum.Enum):
     """What a worker reports to its supervisor."""
 
-    SERVING = "serving"  # the code is loaded, the reloader watches, the server accepts connections
+    SERVING = "serving"  # the code is loaded, the server accepts connections
+    WATCHING = "watching"  # the reloader has seen each file once, so it sees the next change
     LOADING = "loading"  # it still loads the code after some seconds
     PROMPT = "prompt"  # a prompt or a debugger has stopped it, or lets it go on
     FAILED = "failed"  # the code could not be loaded

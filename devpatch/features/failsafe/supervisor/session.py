@@ -35,7 +35,7 @@ _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 _FAILURE_LIMIT = 4.0
 # The same for a worker that reloads. Two of them are for its requests, the others for its exit handlers.
 _RELOAD_LIMIT = 4.0
-# Seconds that the reloader of a worker which has begun to serve may need to see an earlier change.
+# Seconds for the reloader of a worker that serves to report that it watches. Django's Watchman reloader never does.
 _HANDOVER_LIMIT = 2.5
 
 
@@ -173,27 +173,33 @@ class Supervisor:
         """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
         self._waiting.change_filter.forget()
-        if not self._wait_for_end(worker, _HANDOVER_LIMIT):
+        if not self._wait_for_end(worker, _HANDOVER_LIMIT, Report.WATCHING):
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
             missed = [name for name in changes if name in imported]
-            if missed and not self._wait_for_end(worker, _HANDOVER_LIMIT) and not worker.prompts():
+            if missed and self._standby is None and not worker.prompts():
                 self._waiting.announce_change(missed)
+                self._start_standby(worker)
                 worker.replace()
                 return Verdict.RELOAD
             self._wait_for_end(worker)
         return worker.verdict()
 
-    def _wait_for_end(self, worker: WorkerHandle, seconds: float = math.inf) -> bool:
-        """Wait at most ``seconds`` for ``worker`` to end. Return whether it has ended.
+    def _start_standby(self, before: WorkerHandle) -> None:
+        self._standby = WorkerHandle(self._session, self._descriptor, self._folder, before=before)
+
+    def _wait_for_end(
+        self, worker: WorkerHandle, seconds: float = math.inf, until: Report | None = None
+    ) -> bool:
+        """Wait at most ``seconds``, or until the report ``until``, for ``worker`` to end. Return whether it has ended.
 
         When it begins to reload, start the standby, and give the worker ``_RELOAD_LIMIT`` s before it is terminated.
         """
         deadline = time.monotonic() + seconds
         while not worker.has_ended():
             left = deadline - time.monotonic()
-            if left <= 0 and self._standby is None:
+            if self._standby is None and (left <= 0 or until in worker.reports()):
                 return False
             if left <= 0:
                 holders = ", ".join(worker.holders()) or "something"
@@ -205,7 +211,7 @@ class Supervisor:
                 return True
             worker.listen(left)
             if self._standby is None and Report.RELOADING in worker.reports():
-                self._standby = WorkerHandle(self._session, self._descriptor, self._folder, before=worker)
+                self._start_standby(worker)
                 deadline = time.monotonic() + _RELOAD_LIMIT
         return True
 

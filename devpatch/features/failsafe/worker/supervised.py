@@ -21,6 +21,7 @@ class SupervisedWorker(sessions.Worker):
         """Take this process. ``process.begin`` must have been called."""
         assert process.this is not None
         self._process = process.this
+        self._watches = False
 
     def listen(self) -> None:
         """Register for the reports of the integrations."""
@@ -36,6 +37,12 @@ class SupervisedWorker(sessions.Worker):
         self._process.report(
             Report.SERVING, modules=sorted(failures.own_modules()), wrapt=preloading.origin_of_wrapt()
         )
+
+    def watches(self) -> None:
+        """See sessions.Worker."""
+        if not self._watches:
+            self._watches = True
+            self._process.report(Report.WATCHING)
 
     def load_failed(self, error: BaseException, show: Callable[[], object] = lambda: None) -> bool:
         """See sessions.Worker."""
