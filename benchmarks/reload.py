@@ -53,7 +53,7 @@ class Kind:
 
 BULK = "import bulk\n" + DJANGO
 # A load of about five seconds on the machine on which the README's figures were measured.
-SLOW = "sum(number * number for number in range(60_000_000))\n" + DJANGO
+SLOW = "sum(number * number for number in range(80_000_000))\n" + DJANGO
 KINDS = (
     Kind("runserver", ("manage.py", "runserver", "{port}"), "polls/views.py", DJANGO),
     Kind("runserver_plus", ("manage.py", "runserver_plus", "{port}"), "polls/views.py", DJANGO),
