@@ -10,6 +10,7 @@ import selectors
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ DRAIN_LIMIT = 1.0
 _CHUNK = 65536
 _PEEK_LIMIT = 16 * 1024 * 1024  # more than any socket's receive buffer holds
 _MAX_CAUSES = 20  # of an exception
+_CLIENT_IS_GONE = (OSError, TypeError, ValueError)  # what the methods of its socket raise
 
 
 class Accepted(NamedTuple):
@@ -85,8 +87,7 @@ class Body:
 
     def answered(self) -> None:
         """Decide now whether the body was cut short. A client that leaves later has its answer."""
-        if self._was_cut_short is None:
-            self._was_cut_short = self._cut_short()
+        self._was_cut_short = self._cut_short()
 
     def close(self) -> None:
         """Stop watching, and restore the stream."""
@@ -113,27 +114,20 @@ class Body:
         if self._length is None or _is_tls(connection):
             return self._ended  # For a chunked body or TLS, unread bytes can't be counted.
         missing = self._length - self._arrived
-        if missing <= 0:
-            return False
-        return self._ended or (
-            _has_closed_sending(connection) and _count_unread(connection, missing) < missing
+        return missing > 0 and (
+            self._ended or (_has_closed_sending(connection) and _count_unread(connection, missing) < missing)
         )
 
 
 def body_of(handler: Any, environ: Mapping[str, Any]) -> Body | None:
     """Return the body that ``environ`` announces. None if there is none, or if it can't be watched."""
-    length: int | None = None
-    if "HTTP_TRANSFER_ENCODING" not in environ:
-        text = environ.get("CONTENT_LENGTH")
-        if not text or text == "0":
-            return None
-        try:
-            length = int(text)
-        except ValueError:
-            return None
+    is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+    length = environ.get("CONTENT_LENGTH", "")
+    if not is_chunked and length in ("", "0"):
+        return None
     try:
-        return Body(handler, length)
-    except Exception:
+        return Body(handler, None if is_chunked else int(length))
+    except Exception:  # The length is not a number, or the reads can't be watched.
         return None
 
 
@@ -164,9 +158,7 @@ def _was_reset(connection: Any) -> bool:
     try:
         connection.getpeername()
         if hasattr(select, "poll"):
-            poller = select.poll()
-            poller.register(connection, 0)  # poll reports errors also for an empty mask.
-            return bool(poller.poll(0))
+            return _poll(connection, 0)  # poll reports errors also for an empty mask.
         if select.select([connection], [], [], 0)[0]:
             socket.socket.recv(connection, 1, socket.MSG_PEEK)
     except (OSError, ValueError):
@@ -177,12 +169,9 @@ def _was_reset(connection: Any) -> bool:
 def _has_closed_sending(connection: Any) -> bool:
     """Whether the client has closed its sending side. Nothing is read."""
     try:
-        if hasattr(select, "poll") and hasattr(
-            select, "POLLRDHUP"
-        ):  # Linux: seen even if unread data comes first
-            poller = select.poll()
-            poller.register(connection, select.POLLRDHUP)
-            return bool(poller.poll(0))
+        # Linux: seen even if unread data comes first
+        if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
+            return _poll(connection, select.POLLRDHUP)
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
             return bool(selector.select(0)) and _count_unread(connection, 1) == 0
@@ -203,12 +192,16 @@ def is_readable(connection: Any, seconds: float) -> bool:
     """Whether ``connection`` has data, or has ended, within ``seconds``."""
     try:
         if hasattr(select, "poll"):  # select() can't take descriptors above 1023.
-            poller = select.poll()
-            poller.register(connection, select.POLLIN)
-            return bool(poller.poll(seconds * 1000))
+            return _poll(connection, select.POLLIN, seconds)
         return bool(select.select([connection], [], [], seconds)[0])
     except (OSError, ValueError):
         return True  # This side has closed it.
+
+
+def _poll(connection: Any, events: int, seconds: float = 0) -> bool:
+    poller = select.poll()
+    poller.register(connection, events)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _count_unread(connection: Any, at_most: int) -> int:
@@ -225,24 +218,20 @@ def drain(connection: Any, limit: float = DRAIN_LIMIT) -> None:
     Never raises: if something fails here, the client is gone.
     """
     deadline = time.monotonic() + limit
-    try:
+    with suppress(*_CLIENT_IS_GONE):
         _shut_down(connection, socket.SHUT_WR)
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
                 if selector.select(left) and not socket.socket.recv(connection, _CHUNK):
                     break
-    except (OSError, TypeError, ValueError):
-        pass
     end_reading(connection)
 
 
 def end_reading(connection: Any) -> None:
     """Shut down reading, so that a thread that waits for the client's bytes sees the end of the connection."""
-    try:
+    with suppress(*_CLIENT_IS_GONE):
         _shut_down(connection, socket.SHUT_RD)
-    except (OSError, TypeError, ValueError):
-        pass
 
 
 def _shut_down(connection: Any, how: int) -> None:
