@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from .pool import Pool, Task
@@ -33,10 +34,8 @@ class IdleConnections:
                     target=self._watch, args=(woken,), name="devpatch-idle-connections", daemon=True
                 )
                 thread.start()
-        try:
+        with suppress(BlockingIOError):  # The thread is about to wake up anyway.
             self._waker.send(b"!")
-        except BlockingIOError:
-            pass  # The thread is about to wake up anyway.
 
     def _watch(self, woken: socket.socket) -> None:
         selector = selectors.DefaultSelector()
@@ -50,10 +49,8 @@ class IdleConnections:
                     self._submit(key.data)
 
     def _register(self, woken: socket.socket, selector: selectors.BaseSelector) -> None:
-        try:
+        with suppress(BlockingIOError):
             woken.recv(4096)
-        except BlockingIOError:
-            pass
         while self._arriving:
             connection, task = self._arriving.popleft()
             try:
@@ -65,7 +62,6 @@ class IdleConnections:
         while True:
             try:
                 self._pool.submit(task)
+                return
             except RuntimeError:
                 time.sleep(0.1)  # The system can't start a thread at the moment.
-            else:
-                return

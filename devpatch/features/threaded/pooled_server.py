@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import socketserver
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -53,10 +54,8 @@ class PooledHandler(socketserver.StreamRequestHandler):
         self._pooled_connection = _current.get(None)
         if self._pooled_connection is not None:
             self._pooled_connection.handler = self
-        try:
+        with suppress(OSError):  # A Unix socket.
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        except OSError:
-            pass  # A Unix socket.
         if type(self.wfile) is socketserver._SocketWriter:  # type: ignore[attr-defined]
             self.wfile = ResponseWriter(self.connection)
 
@@ -132,9 +131,8 @@ class _Connection:
         handler.has_data = True
         try:
             try:
-                handler.handle()
-            except Suspended:
-                pass
+                with suppress(Suspended):
+                    handler.handle()
             finally:
                 handler.finish()
         except Exception:
@@ -180,8 +178,7 @@ class PooledServer:
         for name in ("finish_request", "shutdown_request", "process_request"):
             vars(self.server).pop(name, None)
         self.server.RequestHandlerClass = self._handler_class
-        if type(self.server) is not self._server_class:
-            self.server.__class__ = self._server_class
+        self.server.__class__ = self._server_class
 
     def _process_request(self, request: Any, address: Any) -> None:
         pooled_connection = self.connections[request] = _Connection(self, request, address)
@@ -192,10 +189,8 @@ class PooledServer:
             raise
 
     def _finish_request(self, finish: Callable[..., None], request: Any, address: Any) -> None:
-        try:
+        with suppress(Suspended):
             finish(request, address)
-        except Suspended:
-            pass
 
     def _shutdown_request(self, shutdown: Callable[..., None], request: Any) -> None:
         pooled_connection = self.connections.get(request)
