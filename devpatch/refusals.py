@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from . import switches
@@ -75,17 +76,16 @@ def _refuse_or_warn(reason: str) -> None:
     hint = "unset the DEVPATCH_ variables to run it all the same"
     if "wrapt" in reason:
         hint = f"run `pip install wrapt`, or {hint}"
-    if settings.problems:
-        for problem in settings.problems:
-            say(problem, ERROR)
-    elif settings[switches.FAILFAST]:
-        say(f"fail-fast can't guard this server, so it does not start: {reason}; {hint}", ERROR)
-    else:
-        if not _warned:
-            _warned = True
-            say(f"no switch has an effect: {reason}; {hint}", WARNING)
-        return
-    raise SystemExit(int(ExitStatus.REFUSED))
+    problems = settings.problems
+    if not problems and settings[switches.FAILFAST]:
+        problems = [f"fail-fast can't guard this server, so it does not start: {reason}; {hint}"]
+    for problem in problems:
+        say(problem, ERROR)
+    if problems:
+        raise SystemExit(int(ExitStatus.REFUSED))
+    if not _warned:
+        _warned = True
+        say(f"no switch has an effect: {reason}; {hint}", WARNING)
 
 
 def hook_without_wrapt(reason: str) -> None:
@@ -127,7 +127,5 @@ class _PlainHooks:
             except Exception as error:
                 say(f"{self._reason}; {type(error).__name__}: {error}", WARNING)
 
-        try:
+        with suppress(AttributeError):  # A frozen or built-in module.
             loader.exec_module = execute_and_replace
-        except AttributeError:
-            pass  # A frozen or built-in module.
