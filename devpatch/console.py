@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 _MAX_TEXT = 50_000  # characters kept of each text on stderr
@@ -38,11 +39,9 @@ def write(text: str) -> None:
 
 
 def _print(text: str) -> None:
-    try:
+    with suppress(Exception):  # A closed stderr is not an error.
         sys.stderr.write(text)
         sys.stderr.flush()
-    except Exception:
-        pass  # A closed stderr is not an error.
 
 
 def _is_coloured() -> bool:
@@ -87,10 +86,8 @@ def shown_path(path: str) -> str:
 def flush() -> None:
     """Flush both streams, before the process ends in a way that does not."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):
             stream.flush()
-        except Exception:
-            pass
 
 
 class StderrTee:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..console import write
@@ -24,13 +25,11 @@ def _observe_get_error_handler(wrapped: Callable[..., Any], command: Any, args: 
 
 def prepare_check() -> None:
     """Configure Django's default settings, because the command's module reads a setting when it is imported."""
-    try:
+    with suppress(Exception):  # Django is missing or broken. The check reports that.
         from django.conf import settings
 
         if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
             settings.configure()
-    except Exception:
-        pass  # Django is missing or broken. The check reports that.
 
 
 ENTRY_PATCHES = (

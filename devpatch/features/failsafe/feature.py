@@ -5,6 +5,7 @@ Without a reloader, the switch has no effect.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from ... import switches
@@ -50,11 +51,9 @@ class FailSafe(Feature):
 def _origin(name: str) -> str:
     """Return which of the files that ``flask run`` reads sets the variable, for a message."""
     for file in (".flaskenv", ".env"):
-        try:
+        with suppress(OSError):
             if name in Path(file).read_text(errors="replace"):
                 return f", from {file}"
-        except OSError:
-            pass
     return ""
 
 
