@@ -93,17 +93,20 @@ class Patch:
         """Check the attribute's current value. Raises Unpatchable."""
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
-        raise NotImplementedError
+        """Change the attribute. Return a function that undoes it. This kind of patch changes nothing."""
+        return lambda: None
 
 
 def _check_call(patch: Any, value: Any) -> None:
     """Check that ``value`` takes the patch's ``arguments``. Raises Unpatchable."""
     if not callable(value):
         raise Unpatchable(f"{patch.title} can't be called")
+    signature: Any = ""
     try:
-        inspect.signature(value).bind(*patch.arguments)
+        signature = inspect.signature(value)
+        signature.bind(*patch.arguments)
     except (TypeError, ValueError) as error:
-        raise Unpatchable(f"{patch.title}{_signature(value)} takes other arguments ({error})") from None
+        raise Unpatchable(f"{patch.title}{signature} takes other arguments ({error})") from None
 
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -120,9 +123,6 @@ class Expect(Patch):
     arguments: tuple[str, ...]
 
     _check = _check_call
-
-    def _change(self, parent: Any, name: str, value: Any) -> Undo:
-        return lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,13 +219,6 @@ def _undo_of(parent: Any, name: str) -> Undo:
     if own is None:  # It is inherited.
         return lambda: delattr(parent, name)
     return lambda: setattr(parent, name, own)
-
-
-def _signature(function: Any) -> str:
-    try:
-        return str(inspect.signature(function))
-    except (TypeError, ValueError):
-        return ""
 
 
 def module_proxy(module: ModuleType, **replaced: Any) -> ModuleType:
