@@ -18,11 +18,9 @@ _FALSE = ("0", "false", "no", "off")
 def boolean(text: str) -> bool:
     """Read a boolean; case does not matter. Raises ValueError."""
     lowered = text.lower()
-    if lowered in _TRUE:
-        return True
-    if lowered in _FALSE:
-        return False
-    raise ValueError(text)
+    if lowered not in (*_TRUE, *_FALSE):
+        raise ValueError(text)
+    return lowered in _TRUE
 
 
 STRICT = "strict"
@@ -38,12 +36,9 @@ _RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this 
 
 def exit_code(text: str) -> int:
     """Read an exit status from 1 to 255, but not 3, which reloaders take to mean "reload". Raises ValueError."""
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 255 or int(text) == _RELOAD:
         raise ValueError(text)
-    number = int(text)
-    if not 1 <= number <= 255 or number == _RELOAD:
-        raise ValueError(text)
-    return number
+    return int(text)
 
 
 # The values of DEVPATCH_THREADED besides a number of threads.
@@ -127,7 +122,11 @@ class Switch:
     help: str
 
 
-DISABLE = Switch("DEVPATCH_DISABLE", boolean, False, BOOLEAN_VALUES, "turn all of devpatch off")
+def _flag(name: str, help: str) -> Switch:
+    return Switch(name, boolean, False, BOOLEAN_VALUES, help)
+
+
+DISABLE = _flag("DEVPATCH_DISABLE", "turn all of devpatch off")
 FAILFAST = Switch(
     "DEVPATCH_FAILFAST",
     boolean_or_strict,
@@ -149,19 +148,13 @@ THREADED = Switch(
     f"{BOOLEAN_VALUES}, or a number of threads from {_THREADS[0]} to {_THREADS[-1]}",
     "handle requests concurrently, with at most that many threads, or (0) one at a time",
 )
-FAILSAFE = Switch(
+FAILSAFE = _flag(
     "DEVPATCH_FAILSAFE",
-    boolean,
-    False,
-    BOOLEAN_VALUES,
     "keep the reloading server up when code is broken, and start the code again at the next change",
 )
 
-EXC_INFO = Switch(
+EXC_INFO = _flag(
     "DEVPATCH_EXC_INFO",
-    boolean,
-    False,
-    BOOLEAN_VALUES,
     "pass the exception behind an error response to start_response, under any WSGI server",
 )
 ON_ERROR = Switch(
@@ -193,9 +186,7 @@ EDITOR_PATHS = Switch(
     "/folder/in/the/container=/folder/on/your/machine, several separated by commas",
     "the folders as DEVPATCH_EDITOR sees them, if the server runs in a container",
 )
-VERBOSE = Switch(
-    "DEVPATCH_VERBOSE", boolean, False, BOOLEAN_VALUES, "explain in a line of its own what each switch does"
-)
+VERBOSE = _flag("DEVPATCH_VERBOSE", "explain in a line of its own what each switch does")
 
 SWITCHES = (
     *(DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG),
