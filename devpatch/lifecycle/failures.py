@@ -65,11 +65,10 @@ def principal(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     A framework may wrap it in an exception of its own, which has no frame of the user's code.
     """
-    found = links[-1]
-    for link in links:
+    for link in links[::-1]:
         if link["problems"] or link["syntax"] or any(frame["own"] for frame in link["frames"]):
-            found = link
-    return found
+            return link
+    return links[-1]
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -120,16 +119,8 @@ def chain(error: BaseException, around: int = _CONTEXT_LINES) -> list[dict[str, 
 
 def bare(error: BaseException) -> dict[str, Any]:
     """Describe an exception of which only the type can be read, as one link of a ``chain``."""
-    left_out = dict.fromkeys(("frames_left_out", "parts_left_out", "earlier_left_out"), 0)
-    empty: dict[str, Any] = {
-        "notes": [],
-        "frames": [],
-        "problems": [],
-        "parts": [],
-        "syntax": None,
-        "leads_to": None,
-    }
-    return {"type": _name_of(type(error)), "message": "", **empty, **left_out}
+    (empty,) = chain(Exception())
+    return {**empty, "type": _name_of(type(error))}
 
 
 class _Describer:
@@ -145,11 +136,11 @@ class _Describer:
         link: BaseException | None = error
         left_out = 0
         while link is not None and id(link) not in self._seen:
-            if len(links) < _MAX_LINKS and len(self._seen) < _MAX_EXCEPTIONS:
-                self._seen.add(id(link))
+            is_shown = len(links) < _MAX_LINKS and len(self._seen) < _MAX_EXCEPTIONS
+            self._seen.add(id(link))
+            if is_shown:
                 links.insert(0, {**self._one(link), "leads_to": relation, "earlier_left_out": 0})
             else:
-                self._seen.add(id(link))
                 left_out += 1
             if link.__cause__ is not None:
                 relation, link = "cause", link.__cause__
