@@ -31,15 +31,13 @@ class Failure:
         """The exception in one line, with its place: ``SyntaxError in shop/views.py:14: expected ':'``."""
         if not self.chain:
             return self.summary
-        link = principal(self.chain)
-        place = self.place
+        link, place = principal(self.chain), self.place
+        where = f" in {shown_path(place['file'])}:{place['line']}" if place else ""
         if link["problems"]:
             first = link["problems"][0]
-            where = f" in {shown_path(place['file'])}:{place['line']}" if place else ""
             more = ", the first" if len(link["problems"]) > 1 else ""
             named = f": {first['object'] or first['id']}" if first["object"] or first["id"] else ""
             return f"{self.summary}{more}{named}{where}: {' '.join(first['message'].split())[:_MAX_MESSAGE]}"
-        where = f" in {shown_path(place['file'])}:{place['line']}" if place else ""
         message = " ".join(link["message"].split())[:_MAX_MESSAGE]
         return f"{link['type'].rpartition('.')[2]}{where}" + (f": {message}" if message else "")
 
@@ -51,12 +49,7 @@ class Failure:
 
 def place_of(link: dict[str, Any]) -> dict[str, Any] | None:
     """Return the place in one exception of a chain, as for ``Failure.place``."""
-    places = [problem["place"] for problem in link["problems"] if problem["place"]]
-    if places:
-        first: dict[str, Any] = places[0]
-        return first
-    if link["syntax"]:
-        found: dict[str, Any] = link["syntax"]
-        return found
-    frames = [frame for frame in link["frames"] if frame["own"]] or link["frames"]
-    return frames[-1] if frames else None
+    problems = [problem["place"] for problem in link["problems"]]
+    own = [frame for frame in link["frames"] if frame["own"]]
+    places = (*problems, link["syntax"], *reversed(own), *reversed(link["frames"]))  # the best one first
+    return next((place for place in places if place), None)

@@ -89,17 +89,17 @@ _PAGE = """<!doctype html>
 
 
 def _headline(failure: Failure, editor: Editor, status: str) -> list[str]:
-    last = principal(failure.chain) if failure.chain else None
-    if last is None:
+    if not failure.chain:
         return [
             "<header><p class='kind'>The server process ended</p>"
             f"<h1>{_text(failure.summary)}</h1>{status}</header>"
         ]
+    last = principal(failure.chain)
     title = failure.summary if last["problems"] else last["message"] or last["type"]
-    where = _place(last, editor)
+    place = place_of(last)
     return [
         f"<header><p class='kind'>{_text(last['type'])}</p><h1>{_text(title)}</h1>",
-        f"<p class='place'>{where}</p>" if where else "",
+        f"<p class='place'>{_where(place)}{_open_link(place, editor)}</p>" if place else "",
         status,
         "</header>",
     ]
@@ -113,12 +113,10 @@ _STATUS = (
 )
 
 
-def _place(link: dict[str, Any], editor: Editor) -> str:
-    place = place_of(link)
-    if place is None:
-        return ""
+def _where(place: dict[str, Any]) -> str:
+    """Return the file, the line and the function. Only the place of a frame has a function."""
     function = f", in {_text(place['function'])}" if "function" in place else ""
-    return f"{_path(place['file'])}, line {place['line']}{function}{_open_link(place, editor)}"
+    return f"{_path(place['file'])}, line {place['line']}{function}"
 
 
 def _open_link(place: dict[str, Any], editor: Editor) -> str:
@@ -132,10 +130,8 @@ def _exception(link: dict[str, Any], editor: Editor, is_open: bool) -> str:
     title = f"{relation} <span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}"
     notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in link["notes"])
     frames = _frames(link, editor)
-    syntax = link["syntax"]
-    if syntax:
-        place = f"{_path(syntax['file'])}, line {syntax['line']}"
-        frames.append(_frame_with_source(syntax, place, editor, is_open=True))
+    if syntax := link["syntax"]:
+        frames.append(_frame_with_source(syntax, editor, is_open=True))
     if link["problems"]:
         notes += _problems(link, editor)
         frames = _fold(frames)
@@ -157,9 +153,7 @@ def _problems(link: dict[str, Any], editor: Editor) -> str:
         if problem["hint"]:
             text += f"<p class='note'>{_text(problem['hint'])}</p>"
         if place := problem["place"]:
-            text += _frame_with_source(
-                place, f"{_path(place['file'])}, line {place['line']}", editor, is_open=True
-            )
+            text += _frame_with_source(place, editor, is_open=True)
         shown.append(f"<li>{text}</li>")
     return f"<ol class='frames'>{''.join(shown)}</ol>"
 
@@ -190,9 +184,8 @@ def _frames(link: dict[str, Any], editor: Editor) -> list[str]:
         if link["frames_left_out"] and number == len(frames) // 2:
             shown += [*_fold(folded), _left_out(link["frames_left_out"], "frame")]
             folded = []
-        title = f"{_path(frame['file'])}, line {frame['line']}, in {_text(frame['function'])}"
         is_open = number == innermost_own and not link["syntax"]
-        text = _frame_with_source(frame, title, editor, is_open)
+        text = _frame_with_source(frame, editor, is_open)
         if frame["own"] or is_open:
             shown += _fold(folded)
             folded = []
@@ -210,9 +203,9 @@ def _fold(frames: list[str]) -> list[str]:
     return [f"<details class='library'><summary>{count}</summary><ol class='frames'>{items}</ol></details>"]
 
 
-def _frame_with_source(frame: dict[str, Any], title: str, editor: Editor, is_open: bool) -> str:
+def _frame_with_source(frame: dict[str, Any], editor: Editor, is_open: bool) -> str:
     kind = "own" if frame["own"] else "library"
-    title += _open_link(frame, editor) if frame["own"] else ""
+    title = _where(frame) + (_open_link(frame, editor) if frame["own"] else "")
     if not frame["source"]:
         return f"<p class='{kind} bare'>{title}</p>"
     shown = highlighted([plain(text) for _number, text in frame["source"]], frame["file"])
