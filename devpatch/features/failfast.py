@@ -104,8 +104,7 @@ class FailFast(Feature):
         if error is None:
             return
         status, text = exit_status_of(error.code) if isinstance(error, SystemExit) else (self._status, None)
-        failed_at = request.failed_at
-        if ending.request(status, lambda: self._report(request.title, error, failed_at, status, text)):
+        if ending.request(status, lambda: self._report(request, error, status, text)):
             self._first = request
             connections.drain(request.connection)
 
@@ -120,17 +119,15 @@ class FailFast(Feature):
         timer.daemon = True
         timer.start()
 
-    def _report(
-        self, title: str, error: BaseException, failed_at: float, status: int, text: str | None
-    ) -> None:
+    def _report(self, request: requests.Request, error: BaseException, status: int, text: str | None) -> None:
         if isinstance(error, SystemExit):
             if text is not None:
                 console.write(text + "\n")
             what = f"sys.exit({'' if error.code is None else text_of(error.code, repr)})"
         else:
             hide_own_frames(error)
-            if not self._tee.has_traceback_of(error, failed_at):
+            if not self._tee.has_traceback_of(error, request.failed_at):
                 console.write("".join(traceback.format_exception(error)))
             what = "".join(traceback.format_exception_only(error)).strip()
-        console.say(f"fail-fast: {title}: {what}", console.ERROR)
+        console.say(f"fail-fast: {request.title}: {what}", console.ERROR)
         console.say(f"fail-fast: the server stops with exit status {status}", console.ERROR)
