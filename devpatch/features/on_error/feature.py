@@ -92,8 +92,7 @@ class OnError(Feature):
                 console.say(f"on-error could not report the failed load: {failure}")
         framework = next(iter(requests.frameworks), None)
         server = self.start.server if self.start else None
-        now = datetime.now(timezone.utc)
-        event = ErrorEvent("load", error, now, server=server, framework=framework)
+        event = ErrorEvent("load", error, datetime.now(timezone.utc), server=server, framework=framework)
         # In this thread, because the process is about to end.
         _call(receivers, event)
 
@@ -134,15 +133,14 @@ class _Calls:
     def __init__(self) -> None:
         self.receivers: dict[str, Receiver] = {}
         self._events: queue.SimpleQueue[ErrorEvent] = queue.SimpleQueue()
-        self._lock = threading.Lock()
         self._waiting = 0
-        self._done = threading.Condition(self._lock)
+        self._done = threading.Condition()
         self._began = False
         self._gave_up = False
 
     def put(self, event: ErrorEvent) -> None:
         """Call the receivers with ``event``, in the thread."""
-        with self._lock:
+        with self._done:
             self._waiting += 1
             self._events.put(event)
             if not self._began:
@@ -156,13 +154,13 @@ class _Calls:
             event = self._events.get()
             _call(self.receivers, event)
             del event  # It refers to the exception, and so to the variables of all its frames.
-            with self._lock:
+            with self._done:
                 self._waiting -= 1
                 self._done.notify_all()
 
     def finish(self) -> None:
         """Wait until all calls are done, at most ``LIMIT`` s. After a time-out, do not wait again."""
-        with self._lock:
+        with self._done:
             if self._done.wait_for(lambda: not self._waiting or self._gave_up, LIMIT) or self._gave_up:
                 return
             self._gave_up = True
