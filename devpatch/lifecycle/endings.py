@@ -203,10 +203,9 @@ class Ending:
     def _exit_with_status(self) -> NoReturn:
         atexit.unregister(self._normal_exit_begins)
         self._print_report()
-        run_exit_handlers: Any = getattr(atexit, "_run_exitfuncs", None)
+        run_exit_handlers: Any = getattr(atexit, "_run_exitfuncs", lambda: None)
         try:
-            if run_exit_handlers is not None:
-                run_exit_handlers()
+            run_exit_handlers()
         finally:
             console.flush()
             os._exit(self.status)

@@ -71,22 +71,17 @@ class PageServer:
             self._loop.call_soon_threadsafe(self._send, event(name, text), is_last)
 
     def end(self) -> None:
-        """Send the remaining bytes, close the connections of the pages, and stop."""
+        """Send the remaining bytes within ``_LINGER`` s, close the connections of the pages, and stop."""
         if self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._send, b"", True)
-        self.finish()
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(_LINGER), self._loop).result(_STOP_LIMIT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_LIMIT)
         if not self._loop.is_running():
             self._loop.close()
         self._loop = None
-
-    def finish(self) -> None:
-        """Give the event loop ``_LINGER`` s to send the remaining bytes, before the process ends or is replaced."""
-        if self._loop is not None:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(_LINGER), self._loop).result(_STOP_LIMIT)
 
     def _send(self, data: bytes, is_last: bool) -> None:
         for writer in tuple(self._streams):

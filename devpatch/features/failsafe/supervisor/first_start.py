@@ -75,7 +75,7 @@ def _is_held(error: BaseException, command: Command, from_command_line: bool) ->
 
 def _hold(error: BaseException, command: Command, folder: str) -> None:
     description = failures.describe(error)
-    watcher = Watcher(project_folders(command.script, folder), [path for path in sys.path if path], (), ())
+    watcher = Watcher(project_folders(command.script, folder))
     before = watcher.look()
     watcher.include(
         [*description["files"], *description["modules"]], description["paths"], before, time.time()

@@ -15,7 +15,6 @@ import math
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -52,7 +51,6 @@ class Supervisor:
         script = script_of(session.command)
         self._watcher = Watcher(
             folders=project_folders(script, os.getcwd()),
-            paths=[path for path in sys.path if path],
             files=session.extra_files,
             exclude_patterns=session.exclude_patterns,
         )

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 try:
@@ -47,23 +48,19 @@ class Terminal:
             or not self._is_ours()
         ):
             return
-        try:
+        with suppress(*_ERRORS):
             termios.tcsetattr(self._descriptor, termios.TCSANOW, self._attributes)
-        except _ERRORS:
-            pass
 
     def forget_input(self) -> None:
         """Discard earlier input, which was meant for the worker."""
         if self._descriptor is None or not self._is_ours():
             return
-        try:
+        with suppress(*_ERRORS):
             if termios is not None:
                 termios.tcflush(self._descriptor, termios.TCIFLUSH)
             elif msvcrt is not None:
                 while msvcrt.kbhit():
                     msvcrt.getwch()
-        except _ERRORS:
-            pass
 
     def wait_for_enter(self, seconds: float) -> bool:
         """Return True as soon as Enter is pressed, False after ``seconds``."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -43,17 +44,16 @@ class Watcher:
     def __init__(
         self,
         folders: Iterable[str],
-        paths: Iterable[str],
-        files: Iterable[str],
-        exclude_patterns: Collection[str],
+        files: Iterable[str] = (),
+        exclude_patterns: Collection[str] = (),
     ) -> None:
-        """Watch ``folders`` and everything below them, the top level of ``paths``, and ``files``.
+        """Watch ``folders`` and everything below them, the top level of each ``sys.path`` entry, and ``files``.
 
         Files that match one of ``exclude_patterns`` (see fnmatch) are not watched.
         """
         projects = dict.fromkeys(map(os.path.abspath, folders))
         self.folders = [path for path in projects if not _is_too_wide(path)]
-        self._paths = set(map(os.path.abspath, (*paths, *projects)))
+        self._paths = set(map(os.path.abspath, (*filter(None, sys.path), *projects)))
         self._files = set(map(os.path.abspath, files))
         self._exclude = exclude_patterns
         self._duration = 0.0
