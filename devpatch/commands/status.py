@@ -39,15 +39,9 @@ def gather() -> dict[str, Any]:
 
 
 def _start_up_files() -> list[str]:
-    found = dict.fromkeys(
-        str(Path(folder, _START_UP_FILE).resolve()) for folder in sys.path if _holds(folder)
-    )
-    return list(found)
-
-
-def _holds(folder: str) -> bool:
     # A checkout contains the file too, but Python reads it only in site directories.
-    return "-packages" in Path(folder).name and Path(folder, _START_UP_FILE).is_file()
+    files = [Path(folder, _START_UP_FILE) for folder in sys.path if "-packages" in Path(folder).name]
+    return list(dict.fromkeys(str(file.resolve()) for file in files if file.is_file()))
 
 
 def _why_not_run() -> str | None:
