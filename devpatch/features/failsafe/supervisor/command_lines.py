@@ -17,6 +17,7 @@ Address = tuple[str, int, bool]  # host, port, whether it is IPv6
 _DJANGO_SCRIPTS = ("manage.py", "django-admin", "django-admin.py", "django-admin.exe")
 _FLASK_SCRIPTS = ("flask", "flask.exe")
 _RUNSERVERS = ("runserver", "runserver_plus")
+_NO_RELOADER = frozenset({"--noreload", "-h", "--help", "--version"})
 _ADDRPORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+):)?(?P<port>\d+)")
 _DJANGO_VALUES = frozenset(
     {"--settings", "--pythonpath", "--verbosity", "-v"}
@@ -95,17 +96,12 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _django(arguments: list[str]) -> Command | None:
-    if not arguments or arguments[0] not in _RUNSERVERS or "--noreload" in arguments:
-        return None
-    if any(word in ("-h", "--help", "--version") for word in arguments):
+    if not arguments or arguments[0] not in _RUNSERVERS or not _NO_RELOADER.isdisjoint(arguments):
         return None
     if any(word.startswith(("--cert", "--key-file")) for word in arguments):
         return Command(arguments[0])  # The server uses TLS.
     ipv6 = "-6" in arguments or "--ipv6" in arguments
-    words = list(_positional(arguments[1:]))
-    if not words:
-        return Command(arguments[0], ("::1" if ipv6 else "127.0.0.1", 8000, ipv6))
-    found = _ADDRPORT.fullmatch(words[0])
+    found = _ADDRPORT.fullmatch(next(_positional(arguments[1:]), "8000"))
     if found is None:
         return Command(arguments[0])
     host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
