@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -51,7 +52,7 @@ def _answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes
     kind = request.prefers((_HTML, _JSON, _TEXT))
     headers: dict[str, str] = {"Vary": "Accept"}
     if kind == _HTML:
-        nonce = html.new_nonce()
+        nonce = secrets.token_urlsafe(16)
         editor = Editor.of(switches.read(os.environ))
         content = html.render(failure, folders, request.repeats_safely, nonce, editor)
         headers["Content-Security-Policy"] = html.policy(nonce)

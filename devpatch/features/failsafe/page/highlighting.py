@@ -12,13 +12,10 @@ def highlighted(lines: Sequence[str], file: str) -> list[str]:
     if not file.endswith((".py", ".pyi")):
         return plain
     try:
-        from pygments import highlight  # type: ignore[import-untyped,unused-ignore]
-        from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped,unused-ignore]
-        from pygments.lexers import PythonLexer  # type: ignore[import-untyped,unused-ignore]
+        from pygments import formatters, highlight, lexers  # type: ignore[import-untyped,unused-ignore]
 
-        markup = highlight(
-            "\n".join(lines), PythonLexer(stripnl=False, ensurenl=False), HtmlFormatter(nowrap=True)
-        )
+        lexer = lexers.PythonLexer(stripnl=False, ensurenl=False)
+        markup = highlight("\n".join(lines), lexer, formatters.HtmlFormatter(nowrap=True))
     except Exception:  # It is not installed, or does not know the syntax.
         return plain
     found: list[str] = markup.split("\n")[: len(lines)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -31,11 +30,6 @@ def policy(nonce: str) -> str:
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def new_nonce() -> str:
-    """Return a nonce for one response."""
-    return secrets.token_urlsafe(16)
 
 
 def render(
