@@ -63,16 +63,14 @@ class Supervisor:
 
     def _open_listener(self) -> None:
         session = self._session
+        self._waiting.page_server = self._descriptor = None
         try:
             self._listener = session.listen(session.address)
         except Exception:
             # An edit of the code can't repair this. The worker fails in the same way and prints its usual message.
-            self._waiting.page_server = None
-            self._descriptor = None
             return
         self._listener.listen(BACKLOG)
         self._waiting.page_server = PageServer(self._listener, session.tls)
-        self._descriptor = None
         if session.address is not None:
             self._listener.set_inheritable(True)
             self._descriptor = self._listener.fileno()
@@ -157,7 +155,8 @@ class Supervisor:
             ):  # The worker is about to end, unless one of its threads keeps it alive.
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
-                    return _end(worker)
+                    worker.stop()
+                    return worker.verdict()
             elif time.monotonic() - looked_at > self._watcher.interval_in_start:
                 changes = self._changes_in_start(self._watcher.look())
                 if changes and not worker.prompts():
@@ -243,8 +242,3 @@ class _TerminalClosed(BaseException):
 
 def _close_terminal(*_: object) -> None:
     raise _TerminalClosed
-
-
-def _end(worker: WorkerHandle) -> Verdict:
-    worker.stop()
-    return worker.verdict()
