@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lifecycle import sessions
-from ..lifecycle.tracebacks import module_that_raised
 from ..patching import Capability, Wrap
 
-# An exit of one of these packages reports a usage error.
 _PACKAGES = ("django", "django_extensions", "argparse", "werkzeug", "devpatch")
 
 
@@ -17,8 +15,7 @@ def _observe_execute(wrapped: Callable[..., Any], utility: Any, args: Any, kwarg
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
-        if module_that_raised(error).partition(".")[0] not in _PACKAGES:
-            sessions.user_code_exited(error)
+        sessions.command_exited(error, _PACKAGES)
         raise
 
 

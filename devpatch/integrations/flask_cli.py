@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 from ..lifecycle import failures, loads, sessions
-from ..lifecycle.tracebacks import module_that_raised
 from ..patching import Capability, Decorate, Register, Replace, Wrap, module_proxy
 
 
@@ -47,7 +46,6 @@ def _unwrapper(kind: type) -> Callable[[BaseException], BaseException | None]:
     return unwrap
 
 
-# An exit of one of these packages reports a usage error.
 _PACKAGES = ("flask", "click", "werkzeug", "devpatch")
 
 
@@ -57,8 +55,8 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
     except SystemExit as error:
         if _missing_app:
             loads.listener.exited(_missing_app[0])
-        elif module_that_raised(error).partition(".")[0] not in _PACKAGES:
-            sessions.user_code_exited(error)
+        else:
+            sessions.command_exited(error, _PACKAGES)
         raise
 
 

@@ -200,10 +200,14 @@ def end_broken_worker() -> None:
     ending.exit_if_requested()
 
 
-def user_code_exited(error: SystemExit) -> None:
-    """Act on a ``sys.exit`` of the code, not of the framework's command line that ran it. May raise SystemExit."""
-    report_exit(error)
-    loads.listener.exited(error)
+def command_exited(error: SystemExit, packages: tuple[str, ...]) -> None:
+    """Act on a ``sys.exit`` of the code, while a framework's command line ran it. May raise SystemExit.
+
+    Nothing is done for an exit of one of the command line's own ``packages``: it reports a usage error.
+    """
+    if module_that_raised(error).partition(".")[0] not in packages:
+        report_exit(error)
+        loads.listener.exited(error)
 
 
 def run_worker(reloader: Callable[..., Any], module: ModuleType, *args: Any, **kwargs: Any) -> Any:
