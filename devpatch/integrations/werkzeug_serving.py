@@ -46,11 +46,12 @@ def _observe_run_simple(wrapped: Callable[..., Any], instance: Any, args: Any, k
     if call.get("use_reloader"):
         # run_simple imports this after it has created the server. A failed patch must be known before that.
         importlib.import_module("werkzeug._reloader")
+    processes = call.get("processes")
     handlers = call.get("request_handler") or sys.modules[_MODULE].WSGIRequestHandler
     starts.starting(
         _NAMES.get(starts.caller(), "run_simple"),
         reloads=bool(call.get("use_reloader")),
-        forks=_is_above_one(call.get("processes")),
+        forks=isinstance(processes, int) and processes > 1,
         concurrent=bool(call.get("threaded")),
         application=call.get("application"),
         proof=lambda: _prove(handlers),
@@ -82,10 +83,6 @@ def _avoid_watchdog(call: dict[str, Any]) -> None:
             say(
                 f"fail-safe: watchdog {version} makes Werkzeug lose changes; the stat reloader watches the files"
             )
-
-
-def _is_above_one(processes: Any) -> bool:
-    return isinstance(processes, int) and processes > 1
 
 
 def _prove(handlers: type) -> str | None:

@@ -38,8 +38,7 @@ def parts_of(error: BaseException) -> list[BaseException]:
 def hide_own_frames(error: BaseException) -> None:
     """Remove devpatch's frames from the tracebacks of ``error`` and of all exceptions that are linked to it."""
     for link in linked(error):
-        link.__traceback__ = _skip_own(link.__traceback__)
-        position = link.__traceback__
+        link.__traceback__ = position = _skip_own(link.__traceback__)
         while position is not None:
             position.tb_next = _skip_own(position.tb_next)
             position = position.tb_next

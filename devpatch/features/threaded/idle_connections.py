@@ -30,10 +30,9 @@ class IdleConnections:
                 woken, self._waker = socket.socketpair()
                 woken.setblocking(False)
                 self._waker.setblocking(False)
-                thread = threading.Thread(
+                threading.Thread(
                     target=self._watch, args=(woken,), name="devpatch-idle-connections", daemon=True
-                )
-                thread.start()
+                ).start()
         with suppress(BlockingIOError):  # The thread is about to wake up anyway.
             self._waker.send(b"!")
 
