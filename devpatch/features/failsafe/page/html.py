@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -170,23 +172,19 @@ def _left_out(count: int, what: str) -> str:
 
 def _frames(link: dict[str, Any], editor: Editor) -> list[str]:
     """Return the frames. The user's frames stand out. The library frames between them are folded."""
-    shown: list[str] = []
-    folded: list[str] = []
     frames = link["frames"]
     innermost_own = max((n for n, frame in enumerate(frames) if frame["own"]), default=len(frames) - 1)
+    items: list[tuple[bool, str]] = []  # whether the frame stands out, and its HTML
     for number, frame in enumerate(frames):
         if link["frames_left_out"] and number == len(frames) // 2:
-            shown += [*_fold(folded), _left_out(link["frames_left_out"], "frame")]
-            folded = []
+            items.append((True, _left_out(link["frames_left_out"], "frame")))
         is_open = number == innermost_own and not link["syntax"]
-        text = _frame_with_source(frame, editor, is_open)
-        if frame["own"] or is_open:
-            shown += _fold(folded)
-            folded = []
-            shown.append(text)
-        else:
-            folded.append(text)
-    return shown + _fold(folded)
+        items.append((frame["own"] or is_open, _frame_with_source(frame, editor, is_open)))
+    shown: list[str] = []
+    for stands_out, group in groupby(items, key=itemgetter(0)):
+        texts = [text for _, text in group]
+        shown += texts if stands_out else _fold(texts)
+    return shown
 
 
 def _fold(frames: list[str]) -> list[str]:
