@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from . import switches
 from .console import ERROR, WARNING, say
+from .features import Feature
 from .lifecycle import sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
 from .patching import Capability, Outcome, Patch, ledger
 from .refusals import refuse, replace_entry
-
-if TYPE_CHECKING:
-    from .features import Feature
 
 Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
 

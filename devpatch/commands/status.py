@@ -7,14 +7,12 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import devpatch
 
 from .. import assembly, switches
-
-if TYPE_CHECKING:
-    from ..features import Feature
+from ..features import Feature
 
 _FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "wrapt")
 _START_UP_FILE = "devpatch.pth"
