@@ -157,8 +157,7 @@ class _Describer:
         if left_out:
             del frames[_MAX_FRAMES // 2 : -_MAX_FRAMES // 2]
         parts = parts_of(error)
-        described = [self.chain(part) for part in parts[:_MAX_PARTS]]
-        described = [part for part in described if part]
+        described = [links for part in parts[:_MAX_PARTS] if (links := self.chain(part))]
         return {
             "type": _name_of(type(error)),
             "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
