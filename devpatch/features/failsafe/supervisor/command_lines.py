@@ -98,11 +98,10 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
 def _django(arguments: list[str]) -> Command | None:
     if not arguments or arguments[0] not in _RUNSERVERS or not _NO_RELOADER.isdisjoint(arguments):
         return None
-    if any(word.startswith(("--cert", "--key-file")) for word in arguments):
-        return Command(arguments[0])  # The server uses TLS.
+    uses_tls = any(word.startswith(("--cert", "--key-file")) for word in arguments)
     ipv6 = "-6" in arguments or "--ipv6" in arguments
     found = _ADDRPORT.fullmatch(next(_positional(arguments[1:]), "8000"))
-    if found is None:
+    if found is None or uses_tls:
         return Command(arguments[0])
     host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
     return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
@@ -137,11 +136,10 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
     reloads = ("--reload" in flags or debug) and "--no-reload" not in flags
     if words[:1] != ["run"] or not reloads or "--help" in flags:
         return None
-    if "--cert" in options or environ.get("FLASK_RUN_CERT"):
-        return Command("flask run")
+    uses_tls = "--cert" in options or environ.get("FLASK_RUN_CERT")
     host = options.get("--host") or options.get("-h") or environ.get("FLASK_RUN_HOST") or "127.0.0.1"
     port = options.get("--port") or options.get("-p") or environ.get("FLASK_RUN_PORT") or "5000"
-    if not (port.isascii() and port.isdigit()):
+    if uses_tls or not (port.isascii() and port.isdigit()):
         return Command("flask run")
     return Command("flask run", (host, int(port), ":" in host))
 
