@@ -12,7 +12,7 @@ import enum
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -97,14 +97,14 @@ class Patch:
         return lambda: None
 
 
-def _check_call(patch: Any, value: Any) -> None:
-    """Check that ``value`` takes the patch's ``arguments``. Raises Unpatchable."""
+def _check_call(patch: Any, value: Any, arguments: Sequence[str] = ()) -> None:
+    """Check that ``value`` takes ``arguments``, or else those of the patch. Raises Unpatchable."""
     if not callable(value):
         raise Unpatchable(f"{patch.title} can't be called")
     signature: Any = ""
     try:
         signature = inspect.signature(value)
-        signature.bind(*patch.arguments)
+        signature.bind(*(arguments or patch.arguments))
     except (TypeError, ValueError) as error:
         raise Unpatchable(f"{patch.title}{signature} takes other arguments ({error})") from None
 
@@ -144,18 +144,19 @@ class Wrap(Patch):
 
 @dataclass(frozen=True, eq=False)
 class Decorate(Patch):
-    """Replace a method with the function that ``make`` returns for it. ``arguments`` are as for ``Expect``.
+    """Replace a method with the function that ``make`` returns for it.
 
+    The method must accept the arguments that the new function requires, or else ``arguments``, as for ``Expect``.
     This is meant for methods that run for every request: wrapt's wrapper can do more, but creates three objects per
     call.
     """
 
     make: Make
-    arguments: tuple[str, ...] | None = None  # None: any
+    arguments: tuple[str, ...] = ()
 
     def _check(self, value: Any) -> None:
-        if self.arguments is not None:
-            _check_call(self, value)
+        if arguments := self.arguments or _required(self.make(value)):
+            _check_call(self, value, arguments)
 
     def _change(self, parent: Any, name: str, value: Any) -> Undo:
         return _decorate(parent, name, self.make)
@@ -211,6 +212,12 @@ def _decorate(parent: Any, name: str, make: Make) -> Undo:
     undo = _undo_of(parent, name)
     setattr(parent, name, functools.wraps(function)(make(function)))
     return undo
+
+
+def _required(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the positional arguments of ``function`` that have no default."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
 
 
 def _undo_of(parent: Any, name: str) -> Undo:

@@ -66,11 +66,7 @@ def _place(obj: Any) -> tuple[str | None, int]:
 
 PATCHES = (
     Decorate(
-        "django.core.checks.messages",
-        "CheckMessage.is_silenced",
-        Capability.CHECKS,
-        _watch_is_silenced,
-        ("message",),
+        "django.core.checks.messages", "CheckMessage.is_silenced", Capability.CHECKS, _watch_is_silenced
     ),
     Register(
         "django.core.management.base",

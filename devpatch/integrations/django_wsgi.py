@@ -18,11 +18,5 @@ def _watch_call(handle: Callable[..., Any]) -> Callable[..., Any]:
 
 
 APPLICATION_PATCHES = (
-    Decorate(
-        "django.core.handlers.wsgi",
-        "WSGIHandler.__call__",
-        Capability.EXC_INFO,
-        _watch_call,
-        ("handler", "environ", "start_response"),
-    ),
+    Decorate("django.core.handlers.wsgi", "WSGIHandler.__call__", Capability.EXC_INFO, _watch_call),
 )

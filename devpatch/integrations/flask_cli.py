@@ -64,6 +64,6 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
 ENTRY_PATCHES = (
     Register("flask.cli", "NoAppException", Capability.CHECKS, _unwrapper, failures.unwrappers),
     Replace("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
-    Decorate("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show, ("error",)),
+    Decorate("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show),
     Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),
 )

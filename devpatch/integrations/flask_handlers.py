@@ -18,10 +18,10 @@ _connected: list[bool] = []
 
 
 def _watch_find(find: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(app: Any, error: BaseException, *more: Any) -> Any:
-        handler = find(app, error, *more)  # Since Flask 3.0, it takes the blueprints too.
+    def watched(*args: Any) -> Any:
+        handler = find(*args)  # the application, the exception and, since Flask 3.0, the blueprints
         if handler is not None:
-            _remember(error)
+            _remember(args[1])
         return handler
 
     return watched

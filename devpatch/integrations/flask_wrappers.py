@@ -19,12 +19,4 @@ def _watch_call(call: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
-APPLICATION_PATCHES = (
-    Decorate(
-        "flask.wrappers",
-        "Response.__call__",
-        Capability.EXC_INFO,
-        _watch_call,
-        ("response", "environ", "start_response"),
-    ),
-)
+APPLICATION_PATCHES = (Decorate("flask.wrappers", "Response.__call__", Capability.EXC_INFO, _watch_call),)

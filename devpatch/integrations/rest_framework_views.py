@@ -26,11 +26,5 @@ def _watch_get_handler(get: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PATCHES = (
-    Decorate(
-        "rest_framework.views",
-        "APIView.get_exception_handler",
-        Capability.HANDLED,
-        _watch_get_handler,
-        ("view",),
-    ),
+    Decorate("rest_framework.views", "APIView.get_exception_handler", Capability.HANDLED, _watch_get_handler),
 )
