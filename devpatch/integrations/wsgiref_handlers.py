@@ -51,7 +51,7 @@ def _request_handler_of(handler: Any) -> Any:
     if request_handler is not None:
         return request_handler
     # A program's own request handler does not set this attribute.
-    accepted = connections.current()
+    accepted = connections.current.get()
     if accepted is None:
         return None
     stdin = getattr(handler, "stdin", None)

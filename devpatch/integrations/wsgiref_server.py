@@ -44,7 +44,7 @@ def _observe_start(wrapped: Callable[..., Any], server: Any, args: Any, kwargs: 
 def _watch_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         setup(handler)
-        connections.set_current(handler.server, handler.connection)
+        connections.current.set(connections.Accepted(handler.server, handler.connection))
 
     return watched
 
@@ -54,7 +54,7 @@ def _watch_finish(finish: Callable[..., Any]) -> Callable[..., Any]:
         try:
             finish(handler)
         finally:
-            connections.clear_current()
+            connections.current.set(None)
 
     return watched
 

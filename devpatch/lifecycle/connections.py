@@ -30,22 +30,8 @@ class Accepted(NamedTuple):
     connection: Any
 
 
-_accepted: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default=None)
-
-
-def set_current(server: Any, connection: Any) -> None:
-    """Record that this context handles ``connection`` of ``server`` from now on."""
-    _accepted.set(Accepted(server, connection))
-
-
-def clear_current() -> None:
-    """Record that this context does not handle the connection any more."""
-    _accepted.set(None)
-
-
-def current() -> Accepted | None:
-    """Return the connection that this context handles, or None if it was not recorded."""
-    return _accepted.get()
+# The connection that this context handles, or None if it is not known.
+current: ContextVar[Accepted | None] = ContextVar("devpatch_accepted", default=None)
 
 
 class Body:

@@ -127,7 +127,7 @@ class _Connection:
         server, handler = self._pooled.server, self.handler
         assert handler is not None
         _current.set(self)
-        connections.set_current(server, self._request)
+        connections.current.set(connections.Accepted(server, self._request))
         handler.has_data = True
         try:
             try:
