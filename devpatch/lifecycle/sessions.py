@@ -81,19 +81,14 @@ endpoint = Endpoint()
 # A feature's function, if there is one, replaces a reloader's own loop over its workers. It returns the exit status
 # of the last worker.
 runners: list[Callable[[Session], int]] = []
-_has_run = False
+has_run = False  # whether this process has run a session; then it is past its first start
 
 
 def run(session: Session) -> int:
     """Run ``session`` and return the exit status for this process."""
-    global _has_run
-    _has_run = True
+    global has_run
+    has_run = True
     return runners[0](session)
-
-
-def has_run() -> bool:
-    """Whether this process has run a session. Then it is past its first start."""
-    return _has_run
 
 
 _MARK = "_DEVPATCH_PARENT"

@@ -41,7 +41,7 @@ def hold_if_server(
     Raises SystemExit if Ctrl-C or SIGTERM ends the wait.
     """
     settings = switches.read(environ)
-    if sessions.has_run() or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
+    if sessions.has_run or settings.disabled or settings.problems or not settings[switches.FAILSAFE]:
         return
     if "RUN_MAIN" in environ or "WERKZEUG_RUN_MAIN" in environ or is_from_console(error):
         return  # A reloader's worker, or a console within the program.
