@@ -170,6 +170,9 @@ class _Calls:
         )
 
 
+_reported: set[str] = set()
+
+
 def _call(receivers: dict[str, Receiver], event: ErrorEvent) -> None:
     for name, receiver in receivers.items():
         try:
@@ -177,18 +180,11 @@ def _call(receivers: dict[str, Receiver], event: ErrorEvent) -> None:
             if inspect.iscoroutine(result):
                 asyncio.run(result)
         except BaseException as error:  # SystemExit too, which would silently end the thread.
-            _report_failure(name, error)
-
-
-_reported: set[str] = set()
-
-
-def _report_failure(name: str, error: BaseException) -> None:
-    if name in _reported:
-        return
-    _reported.add(name)
-    hide_own_frames(error)
-    console.write("".join(traceback.format_exception(error)))
-    console.say(
-        f"on-error: {name} raised the exception above; the server goes on, and will not print that again"
-    )
+            if name in _reported:
+                continue
+            _reported.add(name)
+            hide_own_frames(error)
+            console.write("".join(traceback.format_exception(error)))
+            console.say(
+                f"on-error: {name} raised the exception above; the server goes on, and will not print that again"
+            )
