@@ -31,7 +31,8 @@ class Failure:
         """The exception in one line, with its place: ``SyntaxError in shop/views.py:14: expected ':'``."""
         if not self.chain:
             return self.summary
-        link, place = principal(self.chain), self.place
+        link = principal(self.chain)
+        place = place_of(link)
         where = f" in {shown_path(place['file'])}:{place['line']}" if place else ""
         if link["problems"]:
             first = link["problems"][0]
@@ -41,14 +42,9 @@ class Failure:
         message = " ".join(link["message"].split())[:_MAX_MESSAGE]
         return f"{link['type'].rpartition('.')[2]}{where}" + (f": {message}" if message else "")
 
-    @property
-    def place(self) -> dict[str, Any] | None:
-        """The place that the user wants to see: a SyntaxError's line, or the innermost frame of their own code."""
-        return place_of(principal(self.chain)) if self.chain else None
-
 
 def place_of(link: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the place in one exception of a chain, as for ``Failure.place``."""
+    """Return the place that the user wants to see: a SyntaxError's line, or the innermost frame of their own code."""
     problems = [problem["place"] for problem in link["problems"]]
     own = [frame for frame in link["frames"] if frame["own"]]
     places = (*problems, link["syntax"], *reversed(own), *reversed(link["frames"]))  # the best one first
