@@ -70,11 +70,9 @@ class Patch:
 
     def look_up(self, module: ModuleType) -> tuple[Any, str, Any]:
         """Return the attribute's parent, name and value. Raises Unpatchable."""
-        parent: Any = module
         *parents, name = self.path.split(".")
         try:
-            for step in parents:
-                parent = getattr(parent, step)
+            parent: Any = functools.reduce(getattr, parents, module)
             return parent, name, getattr(parent, name)
         except AttributeError as error:
             raise Unpatchable(f"{self.title} is not there ({error})") from None

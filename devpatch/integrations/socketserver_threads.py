@@ -1,7 +1,5 @@
 """socketserver: the methods that a pool of threads needs. They are changed on single servers only."""
 
-from __future__ import annotations
-
 from ..patching import Capability, Expect
 
 _CONNECTION = ("server", "request", "client_address")

@@ -15,8 +15,7 @@ from ..patching import Capability, Wrap
 
 def _observe_check(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     request = requests.of(args[0] if args else kwargs.get("environ"))
-    error = None if request is None else request.exception()
-    if request is not None and error is not None:
+    if request is not None and (error := request.exception()) is not None:
         request.note(error)
     return wrapped(*args, **kwargs)
 

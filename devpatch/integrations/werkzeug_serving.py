@@ -186,8 +186,7 @@ def _make_internal_server_error(error_class: Any) -> Any:
 
     def internal_server_error(*args: Any, **kwargs: Any) -> Any:
         request = requests.current()
-        error = None if request is None else request.exception()
-        if request is not None and error is not None:
+        if request is not None and (error := request.exception()) is not None:
             request.note(error)
             request.server_answers = True
         return error_class(*args, **kwargs)
