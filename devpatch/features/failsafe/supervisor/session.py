@@ -155,8 +155,7 @@ class Supervisor:
             ):  # The worker is about to end, unless one of its threads keeps it alive.
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
-                    worker.stop()
-                    return worker.verdict()
+                    return _end(worker)
             elif time.monotonic() - looked_at > self._watcher.interval_in_start:
                 changes = self._changes_in_start(self._watcher.look())
                 if changes and not worker.prompts():
@@ -242,3 +241,8 @@ class _TerminalClosed(BaseException):
 
 def _close_terminal(*_: object) -> None:
     raise _TerminalClosed
+
+
+def _end(worker: WorkerHandle) -> Verdict:
+    worker.stop()
+    return worker.verdict()
