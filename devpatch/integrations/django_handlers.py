@@ -78,7 +78,6 @@ PATCHES = (
         "BaseHandler.process_exception_by_middleware",
         Capability.HANDLED,
         _watch_process_exception,
-        ("handler", "exception", "request"),
     ),
     # This function sends the signal. Without it, the receiver would never be called.
     Expect("django.core.handlers.exception", "response_for_exception", Capability.ERRORS, ("request", "exc")),

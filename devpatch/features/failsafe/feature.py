@@ -29,11 +29,7 @@ class FailSafe(Feature):
         """See Feature.objection."""
         if start.role is Role.PLAIN:
             return "it runs without a reloader"
-        if (
-            start.role is Role.WORKER
-            and not sessions.worker.is_supervised
-            and not sessions.has_patched_parent
-        ):
+        if start.role is Role.WORKER and not (sessions.worker.is_supervised or sessions.has_patched_parent):
             return f"{self.switch.name} came too late{_origin(self.switch.name)}: set it before Python starts"
         return None
 
