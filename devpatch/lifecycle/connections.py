@@ -155,7 +155,7 @@ def _was_reset(connection: Any) -> bool:
 def _has_closed_sending(connection: Any) -> bool:
     """Whether the client has closed its sending side. Nothing is read."""
     try:
-        # Linux: seen even if unread data comes first
+        # Linux reports it even if unread data comes first.
         if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
             return _poll(connection, select.POLLRDHUP)
         with selectors.DefaultSelector() as selector:
