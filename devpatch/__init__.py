@@ -44,8 +44,8 @@ _CUSTOMIZATION_MODULES = ("sitecustomize", "usercustomize")
 
 started = False
 # The working directory and a copy of the environment, as they were before any code of the program ran.
-# Empty if no switch needs them.
-launch: "tuple[str | None, dict[str, str]]" = (None, {})
+# None if no switch needs them.
+launch: "tuple[str | None, dict[str, str]] | None" = None
 
 
 class Gate:
@@ -67,7 +67,7 @@ class Gate:
             return None
         held = _release_import_lock()
         try:
-            _call_assembly("arm")
+            _call_assembly("arm", launch)
         except Exception as error:
             _say(f"could not start, so no switch has an effect: {type(error).__name__}: {error}")
         finally:
@@ -133,7 +133,7 @@ def start() -> None:
         if worker is not None:
             # The code may call sys.exit while a command line, which runs before the server, loads it.
             gate.awaited |= COMMAND_LINE_MODULES
-            _call_assembly("begin_worker", worker)
+            _call_assembly("begin_worker", launch, worker)
         elif os.environ.get("DEVPATCH_FAILSAFE") and not _is_reloader_worker():
             _watch_first_start(gate)
     except Exception as error:
@@ -155,7 +155,7 @@ def _is_reloader_worker() -> bool:
 
 def _watch_first_start(gate: Gate) -> None:
     """When an exception ends this program, ask the assembly: fail-safe may hold a server's first start."""
-    if launch[0] is None:
+    if launch is None or launch[0] is None:
         return
     from _thread import get_ident
 
@@ -171,14 +171,14 @@ def _watch_first_start(gate: Gate) -> None:
             traceback = error.__traceback__
         show(kind, error, traceback)
         if is_last:
-            _call_assembly("hold_first_start", error)
+            _call_assembly("hold_first_start", launch, error)
 
     def ask_at_exit() -> None:
         # The program may have replaced the hook above.
         error = _last_error()
         if error is not None:
             try:
-                _call_assembly("hold_first_start", error)
+                _call_assembly("hold_first_start", launch, error)
             except SystemExit as end:
                 # An exit handler can't set the exit status. This handler is the last one.
                 os._exit(end.code if isinstance(end.code, int) else 1)

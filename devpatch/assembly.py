@@ -15,13 +15,14 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-import devpatch
-
 from .lifecycle import loads
 
 if TYPE_CHECKING:
     from .features import Feature
     from .patching import Patch
+
+# The working directory and the environment at the start of Python.
+Launch = tuple["str | None", dict[str, str]]
 
 
 class Server(NamedTuple):
@@ -139,10 +140,10 @@ def prepare_checks() -> None:
 # Called by the gate.
 
 
-def arm() -> None:
+def arm(launch: Launch | None) -> None:
     """Register the import hooks of all integrations. Without wrapt, register hooks that refuse a start or warn.
 
-    Do nothing if no switch is set.
+    Do nothing if no switch is set. ``launch`` is the working directory and the environment at the start of Python.
     """
     from . import refusals, switches
 
@@ -150,16 +151,16 @@ def arm() -> None:
     is_any_on = any(settings[switch] for switch in switches.FEATURES)
     if settings.disabled or not (settings.problems or settings.unknown or is_any_on):
         return
+    _remember(launch)
     try:
         from .activation import Activation
         from .patching import ledger
 
-        Activation(serving_patches, patches_for, features).listen(devpatch.launch[0])
+        Activation(serving_patches, patches_for, features).listen(launch[0] if launch else None)
         if _is_supervised:
             from .features.failsafe.worker.supervised import SupervisedWorker
-            from .lifecycle import sessions
 
-            sessions.set_worker(SupervisedWorker())
+            SupervisedWorker().listen()
         applications = application_patches() if settings[switches.EXC_INFO] else ()
         for patch in (*entry_patches(), *applications):
             ledger.apply_when_imported(patch)
@@ -169,12 +170,13 @@ def arm() -> None:
         refusals.hook_without_wrapt(f"wrapt could not be used ({type(error).__name__}: {error})")
 
 
-def begin_worker(described: str) -> None:
+def begin_worker(launch: Launch | None, described: str) -> None:
     """Begin a worker of a fail-safe session. ``described`` is the text of an ``ipc.WorkerSession``.
 
     Raises OSError, ValueError, TypeError.
     """
     global _is_supervised
+    _remember(launch)
     from .features.failsafe.worker import process
 
     _is_supervised = process.begin(described, _import_ahead)
@@ -188,14 +190,14 @@ def _import_ahead() -> None:
     servers()
 
 
-def hold_first_start(error: BaseException, *, from_command_line: bool = False) -> None:
+def hold_first_start(launch: Launch, error: BaseException, *, from_command_line: bool = False) -> None:
     """If ``error`` ended a development server's first start, wait for a change and start the server again.
 
     ``from_command_line``: a framework's command line ran, so a ``sys.exit`` of the code counts too. A second call
     does nothing. Raises SystemExit if Ctrl-C or SIGTERM ends the wait.
     """
     global _first_start_checked
-    folder, environ = devpatch.launch
+    folder, environ = launch
     if _first_start_checked or folder is None:
         return
     _first_start_checked = True
@@ -207,8 +209,14 @@ def hold_first_start(error: BaseException, *, from_command_line: bool = False) -
     first_start.hold_if_server(folder, environ, error, from_command_line)
 
 
+_launch: Launch | None = None
 _is_supervised = False
 _first_start_checked = False  # whether hold_first_start has been called
+
+
+def _remember(launch: Launch | None) -> None:
+    global _launch
+    _launch = launch
 
 
 # The lifecycle calls these for code that could not be loaded.
@@ -224,8 +232,8 @@ class _LoadListener(loads.Listener):
             feature.worker_ended(end)
 
     def exited(self, error: BaseException) -> None:
-        if not _is_supervised:
-            hold_first_start(error, from_command_line=True)
+        if _launch is not None and not _is_supervised:
+            hold_first_start(_launch, error, from_command_line=True)
 
 
 loads.listener = _LoadListener()

@@ -149,11 +149,17 @@ class Worker:
 worker = Worker()
 
 
+def _end_worker() -> None:
+    worker.ends()
+
+
+ending.on_request(_end_worker)
+
+
 def set_worker(supervised: Worker) -> None:
     """Pass what this worker reports to ``supervised``."""
     global worker
     worker = supervised
-    ending.on_request(supervised.ends)
 
 
 def reloading() -> None:

@@ -23,6 +23,10 @@ class SupervisedWorker(sessions.Worker):
         self._process = process.this
         self._watches = False
 
+    def listen(self) -> None:
+        """Register for the reports of the integrations."""
+        sessions.set_worker(self)
+
     @property
     def has_failed(self) -> bool:  # type: ignore[override]
         """See sessions.Worker."""
