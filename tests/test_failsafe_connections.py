@@ -25,7 +25,8 @@ BaseWSGIServer.shutdown_request = shutdown_request
 @RELOADING_MODES
 class TestConnections:
     RELOADS = 20
-    MAX_WAITING = 100  # clients; a machine under load serves fewer than arrive, and their number would only grow
+    # Clients. A machine under load serves fewer than arrive, so their number would only grow.
+    MAX_WAITING = 100
 
     @pytest.mark.slow
     def test_no_connection_is_refused_during_reloads(self, serve_copy, mode):
