@@ -65,7 +65,7 @@ def full(session):
     each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
-    optional += ("djangorestframework", "ipython", "ipdb", "pygments")
+    optional += ("djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)
     pytest(session, *session.posargs)
@@ -81,7 +81,7 @@ def short(session, **versions):
 
 @nox.session(python="3.11")
 def watchdog(session):
-    """Run the contract with the reloader of watchdog, without edits of files."""
-    install(session, "watchdog")
-    files = ("tests/test_failfast_contract.py", "tests/test_threaded.py")
+    """Run the contract with the reloader of watchdog, without edits of files. Fail-safe avoids watchdog 7."""
+    install(session, "watchdog>=7")
+    files = ("tests/test_failfast_contract.py", "tests/test_threaded.py", "tests/test_failsafe_watchdog.py")
     pytest(session, "--short", *files, *session.posargs)

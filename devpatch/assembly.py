@@ -115,6 +115,12 @@ def entry_patches() -> tuple[Patch, ...]:
     return tuple(patch for module in modules for patch in getattr(module, "ENTRY_PATCHES", ()))
 
 
+def worker_patches() -> tuple[Patch, ...]:
+    """Return the patches to make in the worker of a supervisor before the code is loaded."""
+    modules = dict.fromkeys(module for row in servers() for module in row.integrations)
+    return tuple(patch for module in modules for patch in getattr(module, "WORKER_PATCHES", ()))
+
+
 def serving_patches(server: str) -> tuple[Patch, ...]:
     """Return the patches to make when ``server`` starts. A process that serves nothing does not need them."""
     return tuple(patch for module in _integrations_of(server) for patch in getattr(module, "PATCHES", ()))
@@ -162,7 +168,7 @@ def arm(launch: Launch | None) -> None:
 
             SupervisedWorker().listen()
         applications = application_patches() if settings[switches.EXC_INFO] else ()
-        for patch in (*entry_patches(), *applications):
+        for patch in (*entry_patches(), *(worker_patches() if _is_supervised else ()), *applications):
             ledger.apply_when_imported(patch)
     except KeyboardInterrupt:
         raise

@@ -1,4 +1,7 @@
-"""Prompts and debuggers: pdb and others (cmd), code.interact, IPython, ipdb, pydevd (PyCharm, debugpy in VS Code)."""
+"""Prompts and debuggers: pdb and others (cmd), code.interact, IPython, ipdb, pydevd (PyCharm, debugpy in VS Code).
+
+They are patched in workers, when the first module of a server is imported: code may stop while it is loaded.
+"""
 
 from __future__ import annotations
 
@@ -24,4 +27,4 @@ _PROMPTS = (
     ("IPython.terminal.debugger", "TerminalPdb.cmdloop"),
     ("pydevd", "PyDB.do_wait_suspend"),
 )
-PATCHES = tuple(Decorate(module, path, Capability.PROMPTS, _watch_prompt) for module, path in _PROMPTS)
+WORKER_PATCHES = tuple(Decorate(module, path, Capability.PROMPTS, _watch_prompt) for module, path in _PROMPTS)

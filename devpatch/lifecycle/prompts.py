@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..console import say
 from . import sessions
 
 _condition = threading.Condition()
@@ -33,10 +32,10 @@ def _count(step: int) -> None:
 
 
 def wait() -> None:
-    """Before a reload with a supervisor: wait until no prompt is open. One line says so."""
+    """Before a reload with a supervisor: wait until no prompt is open. The supervisor says so."""
     if not sessions.worker.is_supervised:
         return
     with _condition:
         if _open:
-            say("fail-safe: a file changed; the reload waits until the prompt or the debugger goes on")
+            sessions.worker.reload_waits()
             _condition.wait_for(lambda: not _open)

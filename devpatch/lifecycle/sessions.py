@@ -133,6 +133,9 @@ class Worker:
     def prompts(self, is_open: bool) -> None:
         """Report that a prompt or a debugger has stopped the program, or that it goes on."""
 
+    def reload_waits(self) -> None:
+        """Report that a reload waits for an open prompt or debugger."""
+
     def moves(self, address: Address) -> bool:
         """Return whether ``address`` is not the supervisor's, because the code changed it. If so, report that."""
         return False

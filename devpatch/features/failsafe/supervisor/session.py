@@ -25,6 +25,7 @@ from ....lifecycle.sessions import Session
 from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
 from .command_lines import script_of
+from .open_prompts import OpenPrompts
 from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
 from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
@@ -141,6 +142,7 @@ class Supervisor:
 
     def _supervise(self, worker: WorkerHandle) -> Verdict:
         """Wait until ``worker`` has ended, or end it because a file changed or it hangs. Return what its end means."""
+        self._open_prompts = OpenPrompts(self._watcher)
         failed_at: float | None = None
         looked_at = time.monotonic()
         while not worker.has_ended():
@@ -149,7 +151,9 @@ class Supervisor:
             if Report.SERVING in reports:
                 return self._hand_over(worker)
             if Report.LOADING in reports:
-                self._waiting.announce_slow_load(reports.pop(Report.LOADING)["module"])
+                module = reports.pop(Report.LOADING)["module"]
+                if not worker.prompts():
+                    self._waiting.announce_slow_load(module)
             if (
                 worker.has_reported_end()
             ):  # The worker is about to end, unless one of its threads keeps it alive.
@@ -158,7 +162,9 @@ class Supervisor:
                     return _end(worker)
             elif time.monotonic() - looked_at > self._watcher.interval_in_start:
                 changes = self._changes_in_start(self._watcher.look())
-                if changes and not worker.prompts():
+                if changes and worker.prompts():
+                    self._open_prompts.say()
+                elif changes:
                     self._waiting.announce_change(changes)
                     worker.stop()
                     return Verdict.RELOAD
@@ -206,6 +212,7 @@ class Supervisor:
                 worker.stop()
                 return True
             worker.listen(left)
+            self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))
             if self._standby is None and Report.RELOADING in worker.reports():
                 self._start_standby(worker)
                 deadline = time.monotonic() + _RELOAD_LIMIT

@@ -186,6 +186,10 @@ class WorkerHandle:
         """Whether a prompt or a debugger has stopped the worker. It must not be ended then."""
         return bool(self.reports().get(Report.PROMPT, {}).get("open"))
 
+    def reload_waits(self) -> bool:
+        """Whether the worker's reloader has seen a change, and waits for a prompt or a debugger."""
+        return bool(self.reports().get(Report.PROMPT, {}).get("reload_waits"))
+
     def wrapt(self) -> str | None:
         """Return the file of wrapt that the next worker may import while it is a standby, or None."""
         found: str | None = self.reports().get(Report.SERVING, {}).get("wrapt")

@@ -62,7 +62,11 @@ class SupervisedWorker(sessions.Worker):
 
     def prompts(self, is_open: bool) -> None:
         """See sessions.Worker."""
-        self._process.report(Report.PROMPT, open=is_open)
+        self._process.report(Report.PROMPT, open=is_open, reload_waits=False)
+
+    def reload_waits(self) -> None:
+        """See sessions.Worker."""
+        self._process.report(Report.PROMPT, open=True, reload_waits=True)
 
     def moves(self, address: list[Any]) -> bool:
         """See sessions.Worker."""
