@@ -13,6 +13,7 @@ import time
 import pytest
 from breakages import save
 from harness import parse, receive, wait_for
+from projects import FLASK_RUN, flask_files
 from servers import BY_ID
 from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_until_broken
 
@@ -211,6 +212,25 @@ class TestBrowser:
         assert page.inner_text("footer").startswith("devpatch")
         pytest.importorskip("pygments")
         assert page.locator(".source .k", has_text="def").count()
+
+    def test_it_says_what_a_slow_load_imports(self, serve_project, browser):
+        """
+        1. The page is open. A change starts code that takes long to import a module.
+        2. The page says that the code still loads, and which module. Then it shows the application.
+        """
+        pytest.importorskip("flask")
+        slow = "import os, time\nif os.path.exists('slow'): time.sleep(9)\n"
+        files = flask_files(slow=slow, head="import slow")
+        server = serve_project(files, *FLASK_RUN, "--debug", **ON)
+        save(server.directory / "app.py", "(\n")
+        wait_until_broken(server, "SyntaxError")
+        page = open_page(browser, server)
+        (server.directory / "slow").touch()
+        save(server.directory / "app.py", files["app.py"])
+        wait_for_text(page, "The code still loads: it is importing slow.")
+        wait_for_text(page, "ok")
+        assert not problems_of(page)
+        stop_with_ctrl_c(server)
 
     def test_without_an_exception_it_shows_the_last_lines(self, broken, browser):
         server, source, whole = broken

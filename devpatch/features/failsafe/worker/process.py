@@ -48,9 +48,9 @@ class WorkerProcess:
 
     def report(self, what: Report, **details: Any) -> bool:
         """Report to the supervisor. Return False if this process has already reported why it ends. Never raises."""
-        if what not in (Report.LOADING, Report.PROMPT, Report.WATCHING):
-            self._slow_load.done()
         with self._lock:
+            if what not in (Report.LOADING, Report.PROMPT, Report.WATCHING):
+                self._slow_load.done()  # Under the lock, because two threads may report at once.
             if what not in (Report.SERVING, Report.WATCHING, Report.LOADING, Report.PROMPT):
                 if self.verdict is not None:
                     return False
