@@ -66,6 +66,7 @@ class TestChecks:
         assert "shop/<b>models.py</b>, line 6" in page
         line = next(line for line in messages_of(server) if "waiting" in line)
         assert "1 system check failed: shop.Item.price in shop/models.py:6: " in line
+        assert ".; waiting" not in line
         logged = json.loads(log.read_text().splitlines()[0])["exception"]["problems"][0]
         assert "max_length=-1" in logged["place"]["source"]
         save(server.directory / "shop/models.py", "")
@@ -98,8 +99,10 @@ class TestExits:
         server = serve_project(django_files(), *RUNSERVER, **ON)
         save(server.directory / "shop/models.py", "import sys\n\nsys.exit(0)\n")
         wait_until_broken(server)
+        page = server.get("/ok/", headers=["Accept: text/html"]).body.decode()
+        assert "<h1>sys.exit(0)</h1>" in page
         line = next(line for line in messages_of(server) if "waiting" in line)
-        assert "SystemExit in shop/models.py:3: 0" in line
+        assert "sys.exit(0) in shop/models.py:3; waiting" in line
         stop_with_ctrl_c(server)
 
     def test_a_program_that_replaces_itself_stays_the_worker(self, serve_project):

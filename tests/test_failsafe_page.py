@@ -213,6 +213,18 @@ class TestBrowser:
         pytest.importorskip("pygments")
         assert page.locator(".source .k", has_text="def").count()
 
+    def test_without_pygments_the_source_is_plain(self, serve_project, browser):
+        pytest.importorskip("flask")
+        files = {**flask_files(), "pygments/__init__.py": "raise ImportError('not here')"}
+        server = serve_project(files, *FLASK_RUN, "--debug", **ON, PYTHONPATH=".")
+        save(server.directory / "app.py", "def broken(:\n")
+        wait_until_broken(server, "SyntaxError")
+        page = open_page(browser, server)
+        assert page.locator(".source:visible", has_text="def broken(:").count()
+        assert not page.locator(".source .k").count()
+        assert not problems_of(page)
+        stop_with_ctrl_c(server)
+
     def test_it_says_what_a_slow_load_imports(self, serve_project, browser):
         """
         1. The page is open. A change starts code that takes long to import a module.

@@ -71,6 +71,14 @@ def principal(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return links[-1]
 
 
+def title_of(link: dict[str, Any]) -> str:
+    """Return the heading of an exception: its message, its type if it has none, or the call of ``sys.exit``."""
+    message = str(link["message"])
+    if link["type"] == "SystemExit" and (not message or message.lstrip("-").isdigit()):
+        return f"sys.exit({message})"
+    return message or str(link["type"])
+
+
 def _traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))

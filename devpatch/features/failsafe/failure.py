@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...console import shown_path
-from ...lifecycle.failures import principal
+from ...lifecycle.failures import principal, title_of
 
 _MAX_MESSAGE = 200  # characters
 
@@ -38,8 +38,11 @@ class Failure:
             first = link["problems"][0]
             more = ", the first" if len(link["problems"]) > 1 else ""
             named = f": {first['object'] or first['id']}" if first["object"] or first["id"] else ""
-            return f"{self.summary}{more}{named}{where}: {' '.join(first['message'].split())[:_MAX_MESSAGE]}"
-        message = " ".join(link["message"].split())[:_MAX_MESSAGE]
+            message = " ".join(first["message"].split())[:_MAX_MESSAGE].rstrip(".")
+            return f"{self.summary}{more}{named}{where}: {message}"
+        message, title = " ".join(link["message"].split())[:_MAX_MESSAGE], title_of(link)
+        if title not in (link["message"], link["type"]):  # It calls sys.exit with a number.
+            return f"{title}{where}"
         return f"{link['type'].rpartition('.')[2]}{where}" + (f": {message}" if message else "")
 
 

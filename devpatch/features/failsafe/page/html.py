@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ....console import plain, shown_path
-from ....lifecycle.failures import principal
+from ....lifecycle.failures import principal, title_of
 from ..failure import Failure, place_of
 from .editor import Editor
 from .highlighting import highlighted
@@ -91,7 +91,7 @@ def _headline(failure: Failure, editor: Editor, status: str) -> list[str]:
             f"<h1>{_text(failure.summary)}</h1>{status}</header>"
         ]
     last = principal(failure.chain)
-    title = failure.summary if last["problems"] else last["message"] or last["type"]
+    title = failure.summary if last["problems"] else title_of(last)
     place = place_of(last)
     return [
         f"<header><p class='kind'>{_text(last['type'])}</p><h1>{_text(title)}</h1>",
@@ -134,7 +134,8 @@ def _exception(link: dict[str, Any], editor: Editor, is_open: bool) -> str:
     body = f"{notes}<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
     body += _parts(link, editor) + _left_out(link["earlier_left_out"], "earlier exception")
     if is_open:
-        return f"<section class='card' aria-label='Traceback'><h2>Traceback</h2>{body}</section>"
+        heading = "What failed" if link["problems"] else "Traceback"
+        return f"<section class='card' aria-label='{heading}'><h2>{heading}</h2>{body}</section>"
     return f"<details class='card'><summary>{title}</summary>{body}</details>"
 
 
