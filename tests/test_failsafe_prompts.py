@@ -138,6 +138,34 @@ def test_a_prompt_in_code_that_loads_is_not_killed(tmp_path, framework):
     terminal.process.wait(40)
 
 
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_a_prompt_that_opens_while_the_worker_ends_is_not_killed(tmp_path, framework):
+    """
+    1. A request takes a moment. A file changes, and the worker begins to end for the reload.
+    2. The request comes to a prompt. It stays there longer than a reload may take, and still answers.
+    3. The program goes on. The request gets its whole answer, and the new code is served.
+    """
+    pytest.importorskip(framework)
+    files, command, changed = project(framework, "pdb")
+    files[changed] = files[changed].replace("    x = 41\n", "    import time; time.sleep(1.6); x = 41\n")
+    terminal, client = start(files, command, tmp_path, **ON)
+    client.wait_for("/ok/", b"ok")
+    time.sleep(3)
+    request = client.send("/stops/")
+    save(tmp_path / changed, project(framework, "pdb", version=7)[0][changed])
+    waits = terminal.read_until("(Pdb)")
+    time.sleep(8)
+    terminal.type(b"x + 1000\n")
+    terminal.read_until("1041", after=waits)
+    terminal.type(b"c\n")
+    assert b"went on" in client.read(request)
+    client.wait_for("/version/", b"7")
+    assert terminal.text.count("the reload waits") == 1
+    assert "did not end for the reload" not in terminal.text
+    terminal.type(b"\x03")
+    terminal.process.wait(40)
+
+
 class TestKeys:
     """The keys do the same with the switch as without it."""
 

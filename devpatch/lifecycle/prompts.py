@@ -31,11 +31,16 @@ def _count(step: int) -> None:
         _condition.notify_all()
 
 
-def wait() -> None:
-    """Before a reload with a supervisor: wait until no prompt is open. The supervisor says so."""
+def wait() -> bool:
+    """Before a reload with a supervisor: wait until no prompt is open. The supervisor says so.
+
+    Return whether one was open.
+    """
     if not sessions.worker.is_supervised:
-        return
+        return False
     with _condition:
-        if _open:
+        was_open = bool(_open)
+        if was_open:
             sessions.worker.reload_waits()
             _condition.wait_for(lambda: not _open)
+    return was_open

@@ -180,13 +180,20 @@ class Supervisor:
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
             missed = [name for name in changes if name in imported]
-            if missed and self._standby is None and not worker.prompts():
+            if missed and self._standby is None and self._wait_for_prompts(worker):
                 self._waiting.announce_change(missed)
                 self._start_standby(worker)
                 worker.replace()
                 return Verdict.RELOAD
             self._wait_for_end(worker)
         return worker.verdict()
+
+    def _wait_for_prompts(self, worker: WorkerHandle) -> bool:
+        """Wait until no prompt has stopped ``worker``. Return False if it has ended, or begun to, meanwhile."""
+        while worker.prompts() and not worker.has_ended():
+            self._open_prompts.say()
+            worker.listen(_POLL_INTERVAL)
+        return not (worker.has_ended() or worker.has_reported_end())
 
     def _start_standby(self, before: WorkerHandle) -> None:
         self._standby = WorkerHandle(self._session, self._descriptor, self._folder, before=before)
@@ -203,7 +210,9 @@ class Supervisor:
             left = deadline - time.monotonic()
             if self._standby is None and (left <= 0 or until in worker.reports()):
                 return False
-            if left <= 0:
+            if self._standby is not None and worker.prompts():
+                deadline = max(deadline, time.monotonic() + _RELOAD_LIMIT)
+            elif left <= 0:
                 holders = ", ".join(worker.holders()) or "something"
                 console.say(
                     f"fail-safe: the server process did not end for the reload, so it was ended: {holders} was running",

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from ....lifecycle import failures, sessions
+from ....lifecycle import failures, prompts, sessions
 from .. import ipc
 from ..ipc import Report
 from . import draining, preloading, process
@@ -52,6 +52,8 @@ class SupervisedWorker(sessions.Worker):
         """See sessions.Worker."""
         self._process.report(Report.RELOADING)
         draining.drain()
+        while prompts.wait():  # A request has come to a prompt since the reload began.
+            draining.drain()
         self._process.dump_holders()
 
     def ends(self) -> None:
