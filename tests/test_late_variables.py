@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from harness import wait_for
 from projects import FLASK_RUN, RUNSERVER, django_files, flask_files
 from test_messages import messages_of
 
 pytestmark = pytest.mark.long
-SET = "import os; os.environ.setdefault({name!r}, '1')"
+SET = "import os; os.environ.setdefault({name!r}, {value!r})"
 
 
-def starts(name):
+def starts(name, value="1"):
     """Return the ways to set the variable late: the arguments of ``serve_project``."""
     flask = (*FLASK_RUN, "--debug")
     return {
-        ".flaskenv": ({**flask_files(), ".flaskenv": f"{name}=1\n"}, *flask),
-        ".env": ({**flask_files(), ".env": f"{name}=1\n"}, *flask),
-        "manage.py": (django_files(manage=SET.format(name=name)), *RUNSERVER),
-        "settings": (django_files(settings=SET.format(name=name)), *RUNSERVER),
+        ".flaskenv": ({**flask_files(), ".flaskenv": f"{name}={value}\n"}, *flask),
+        ".env": ({**flask_files(), ".env": f"{name}={value}\n"}, *flask),
+        "manage.py": (django_files(manage=SET.format(name=name, value=value)), *RUNSERVER),
+        "settings": (django_files(settings=SET.format(name=name, value=value)), *RUNSERVER),
     }
 
 
@@ -38,6 +39,24 @@ def test_fail_fast_works_with_its_line(serve_project, way):
     server.get("/view/")
     assert server.exit_status() == 1
     server.assert_nothing_left()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_error_log_works_with_its_line(serve_project, way):
+    server = serve_project(*starts("DEVPATCH_ERROR_LOG", "errors.jsonl")[way])
+    assert messages_of(server) == ["devpatch: error log to errors.jsonl"]
+    server.get("/view/")
+    wait_for(lambda: (server.directory / "errors.jsonl").exists(), lambda: server.stderr)
+    assert "boom in a view" in (server.directory / "errors.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("DEVPATCH_THREADED", "threads"), ("DEVPATCH_EXC_INFO", "exc-info")],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_others_have_their_line_too(serve_project, way, name, line):
+    assert messages_of(serve_project(*starts(name)[way])) == [f"devpatch: {line}"]
 
 
 @pytest.mark.parametrize("way", WAYS)
