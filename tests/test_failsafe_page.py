@@ -13,7 +13,6 @@ import time
 import pytest
 from breakages import save
 from harness import parse, receive, wait_for
-from projects import FLASK_RUN, flask_files
 from servers import BY_ID
 from test_failsafe import ON, is_waiting, stop_with_ctrl_c, wait_until_broken
 
@@ -179,28 +178,6 @@ class TestBrowser:
         assert not [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")], found
         assert not problems_of(page)
 
-    @pytest.mark.parametrize(
-        ("editor", "url"),
-        [
-            ("vscode", "vscode://file/on/my/machine/site_under_test/views.py:7"),
-            ("x-mine://go?{line}&f={path}", "x-mine://go?7&f=/on/my/machine/site_under_test/views.py"),
-            ("", None),
-        ],
-    )
-    def test_a_link_opens_the_line_in_the_editor(self, serve_copy, browser, editor, url):
-        mode = BY_ID.get("runserver-reload") or pytest.skip("no Django")
-        server, source = serve_copy(mode, **ON)
-        folder = str(server.directory)
-        server.kill()
-        server.environ.update(DEVPATCH_EDITOR=editor, DEVPATCH_EDITOR_PATHS=f"{folder}=/on/my/machine")
-        server.start().wait_until_ready()
-        save(source, CHAIN + source.read_text())
-        wait_until_broken(server, "ValueError")
-        page = open_page(browser, server)
-        links = page.locator("header a.open")
-        assert links.count() == (url is not None)
-        assert url is None or links.get_attribute("href") == url
-
     def test_the_traceback_is_copied_and_the_source_is_highlighted(self, broken, browser):
         server, _source, _whole = broken
         page = open_page(browser, server, permissions=["clipboard-read", "clipboard-write"])
@@ -212,37 +189,6 @@ class TestBrowser:
         assert page.inner_text("footer").startswith("devpatch")
         pytest.importorskip("pygments")
         assert page.locator(".source .k", has_text="def").count()
-
-    def test_without_pygments_the_source_is_plain(self, serve_project, browser):
-        pytest.importorskip("flask")
-        files = {**flask_files(), "pygments/__init__.py": "raise ImportError('not here')"}
-        server = serve_project(files, *FLASK_RUN, "--debug", **ON, PYTHONPATH=".")
-        save(server.directory / "app.py", "def broken(:\n")
-        wait_until_broken(server, "SyntaxError")
-        page = open_page(browser, server)
-        assert page.locator(".source:visible", has_text="def broken(:").count()
-        assert not page.locator(".source .k").count()
-        assert not problems_of(page)
-        stop_with_ctrl_c(server)
-
-    def test_it_says_what_a_slow_load_imports(self, serve_project, browser):
-        """
-        1. The page is open. A change starts code that takes long to import a module.
-        2. The page says that the code still loads, and which module. Then it shows the application.
-        """
-        pytest.importorskip("flask")
-        slow = "import os, time\nif os.path.exists('slow'): time.sleep(9)\n"
-        files = flask_files(slow=slow, head="import slow")
-        server = serve_project(files, *FLASK_RUN, "--debug", **ON)
-        save(server.directory / "app.py", "(\n")
-        wait_until_broken(server, "SyntaxError")
-        page = open_page(browser, server)
-        (server.directory / "slow").touch()
-        save(server.directory / "app.py", files["app.py"])
-        wait_for_text(page, "The code still loads: it is importing slow.")
-        wait_for_text(page, "ok")
-        assert not problems_of(page)
-        stop_with_ctrl_c(server)
 
     def test_without_an_exception_it_shows_the_last_lines(self, broken, browser):
         server, source, whole = broken
