@@ -185,7 +185,9 @@ class TestWithoutReloader:
     def test_it_does_nothing_and_announces_that(self, serve, mode):
         server = serve(mode, DEVPATCH_FAILSAFE="1")
         lines = [line for line in server.stderr.splitlines() if "devpatch" in line]
-        assert lines == [f"devpatch: fail-safe has no effect on {mode.server}: it runs without a reloader"]
+        assert lines == [
+            f"devpatch: fail-safe has no effect on {mode.server}: it runs without a reloader; turn the reloader on"
+        ]
 
     def test_the_status_command_says_so(self):
         status = python("-m", "devpatch", DEVPATCH_FAILSAFE="1").stdout

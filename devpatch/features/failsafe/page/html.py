@@ -230,7 +230,8 @@ def _watched(folders: Sequence[str]) -> str:
     return (
         "<section class='card' aria-label='What is watched'><h2>What is watched</h2><ul>"
         f"{items}<li>the files above</li><li>the top level of each <code>sys.path</code> entry, "
-        "so an installed package counts</li></ul><p>Press Enter in the server's terminal to start it now.</p></section>"
+        "so an installed package counts</li></ul>"
+        "<p>If you started the server in a terminal, press Enter there to start it now.</p></section>"
     )
 
 
