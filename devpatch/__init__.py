@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 # `manage.py migrate` would then import wrapt. Integrations patch such modules when a server starts.
 SERVER_MODULES = frozenset(
     {
+        "daphne.management.commands.runserver",
         "django.core.management.commands.runserver",
         "django.core.servers.basehttp",
         "django_extensions.management.commands.runserver_plus",

@@ -14,7 +14,7 @@ from .features import Feature
 from .lifecycle import sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
-from .patching import Capability, Outcome, Patch, ledger
+from .patching import Capability, Lacks, Outcome, Patch, ledger
 from .refusals import refuse, replace_entry
 
 Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
@@ -80,12 +80,13 @@ class Activation:
         for feature in wanted:
             if feature.name in self._declined:
                 continue  # A command starts before its server. Its start printed why.
-            reason = self._why_not(feature, start, settings)
+            static = start.obstacle or self._lack(feature, start.server)
+            reason = static or self._why_not(feature, start, settings)
             if reason and feature.refuses:
                 refuse([feature.refusal(start.server, reason)])
             elif reason:
                 self._declined.add(feature.name)
-                if not (start.obstacle and _parent_has_spoken(start)):
+                if not (static and _parent_has_spoken(start)):
                     self._say_once(feature.refusal(start.server, reason))
             else:
                 feature.start = feature.start or start  # A command starts before its server.
@@ -97,10 +98,15 @@ class Activation:
 
     def _why_not(self, feature: Feature, start: starts.Start, settings: switches.Settings) -> str | None:
         """Return why ``feature`` can't work on this start, or None."""
-        reason = start.obstacle or self._missing(feature, start.server) or feature.objection(start, settings)
+        reason = self._missing(feature, start.server) or feature.objection(start, settings)
         if reason is None and Capability.ERRORS in feature.needs:
             return start.proof()
         return reason
+
+    def _lack(self, feature: Feature, server: str) -> str | None:
+        """Return why ``server`` can't have a capability that ``feature`` needs, or None."""
+        lacks = (patch for patch in self._patches_for(server) if isinstance(patch, Lacks))
+        return next((patch.reason for patch in lacks if patch.provides in feature.needs), None)
 
     def _missing(self, feature: Feature, server: str) -> str | None:
         """Return why a patch that ``feature`` needs on ``server`` failed, or None if none has failed so far."""

@@ -38,6 +38,8 @@ class Server(NamedTuple):
 def servers() -> tuple[Server, ...]:
     """Return the table of servers. A new server needs one file in integrations/ and one row here."""
     from .integrations import (
+        daphne_runserver,
+        daphne_server,
         django_autoreload,
         django_basehttp,
         django_checks,
@@ -59,12 +61,15 @@ def servers() -> tuple[Server, ...]:
 
     wsgiref = (socketserver_threads, wsgiref_server, wsgiref_handlers)
     commands = (django_management, django_checks, django_handlers)
-    django = (*wsgiref, django_basehttp, *commands, django_runserver, django_autoreload, prompts)
+    runserver = (*commands, django_runserver, django_autoreload, prompts)
+    django = (*wsgiref, django_basehttp, *runserver)
+    daphne = (*runserver, daphne_runserver, daphne_server)
     werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader, prompts)
     plus = (*werkzeug, *commands, django_extensions_command, django_views_debug)
     return (
         Server("runserver", ("django",), django),
         Server("testserver", ("django",), django, reloads=False),
+        Server("daphne", ("django", "daphne"), daphne),
         Server("runserver_plus", ("django", "django-extensions", "werkzeug"), plus),
         Server("run_simple", ("werkzeug",), werkzeug),
         Server("app.run", ("flask",), (*werkzeug, flask_signals)),
@@ -132,9 +137,13 @@ def application_patches() -> tuple[Patch, ...]:
 
 
 def patches_for(server: str) -> tuple[Patch, ...]:
-    """Return all patches that matter to ``server``."""
-    entries = tuple(p for module in _integrations_of(server) for p in getattr(module, "ENTRY_PATCHES", ()))
-    return entries + serving_patches(server) + application_patches()
+    """Return all patches that matter to ``server``, and the capabilities that it lacks."""
+    own = tuple(
+        patch
+        for module in _integrations_of(server)
+        for patch in (*getattr(module, "ENTRY_PATCHES", ()), *getattr(module, "LACKS", ()))
+    )
+    return own + serving_patches(server) + application_patches()
 
 
 def prepare_checks() -> None:

@@ -107,6 +107,16 @@ def _check_call(patch: Any, value: Any, arguments: Sequence[str] = ()) -> None:
         raise Unpatchable(f"{patch.title}{signature} takes other arguments ({error})") from None
 
 
+@dataclass(frozen=True, eq=False)
+class Lacks(Patch):
+    """A capability that a server can't have, and why. It changes nothing."""
+
+    reason: str
+
+    def _check(self, value: Any) -> None:
+        raise Unpatchable(self.reason)
+
+
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -20,6 +20,7 @@ from .lifecycle.endings import ExitStatus, ending
 
 # The functions of each server module that start a server.
 ENTRIES = {
+    "daphne.management.commands.runserver": ("Command.inner_run",),
     "django.core.management.commands.runserver": ("Command.execute",),
     "django.core.servers.basehttp": ("run",),
     "werkzeug.serving": ("run_simple",),

@@ -73,6 +73,12 @@ if _has("django"):
             "testserver", "", "django", "manage.py testserver nothing --addrport 127.0.0.1:{port} --noinput"
         ),
     ]
+if _has("django", "daphne"):
+    _DAPHNE = {"SITE_DAPHNE": "1"}
+    MODES += [
+        _row("daphne", "reload", "django", _RUNSERVER, "reload", **_DAPHNE),
+        _row("daphne", "noreload", "django", _RUNSERVER + " --noreload", **_DAPHNE),
+    ]
 if _has("werkzeug"):
     MODES += [
         _row("run_simple", "", "bare", "bare_site.py {port} werkzeug", "variation"),

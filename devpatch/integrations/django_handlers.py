@@ -17,9 +17,14 @@ from ..patching import Capability, Connect, Decorate, Expect, Register
 _PAGE_OF_RUNSERVER_PLUS = "django_extensions.management.technical_response"
 
 
+def _known(request: Any) -> requests.Request | None:
+    """Return what is known of a Django request. Under ASGI, it has a scope and no environ."""
+    return requests.of(getattr(request, "environ", None) or getattr(request, "scope", None))
+
+
 def _receive(sender: Any = None, request: Any = None, **_: Any) -> None:
     error = sys.exc_info()[1]
-    known = requests.of(getattr(request, "environ", None))
+    known = _known(request)
     if error is not None and known is not None and not _is_raised_again():
         known.note(error, "django")
 
@@ -46,7 +51,7 @@ def _is_raised_again() -> bool:
 def _watch_process_exception(process: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, exception: BaseException, request: Any) -> Any:
         response = process(handler, exception, request)
-        known = requests.of(getattr(request, "environ", None))
+        known = _known(request)
         if response is not None and known is not None:
             known.note_handled(exception, "django", getattr(response, "status_code", 0))
         return response

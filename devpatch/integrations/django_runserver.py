@@ -1,7 +1,7 @@
 """django.core.management.commands.runserver: the command, in the reloader's parent and in the worker.
 
-``execute`` runs first, also in every subclass (staticfiles', daphne's, a project's own). So a subclass that serves
-in its own way is recognised here.
+``execute`` runs first, also in every subclass (staticfiles', daphne's, a project's own). So a subclass that starts
+another server is recognised here.
 """
 
 from __future__ import annotations
@@ -28,20 +28,34 @@ _SERVING_METHODS = ("handle", "run", "inner_run")
 def _observe_execute(wrapped: Callable[..., Any], instance: Any, args: Any, options: dict[str, Any]) -> Any:
     sessions.endpoint.address = lambda: [instance.addr, int(instance.port), bool(instance.use_ipv6)]
     sessions.endpoint.listen = lambda address: _listen(address, instance)
-    # Only testserver passes a shutdown message. It always serves without the reloader.
-    name = "testserver" if options.get("shutdown_message") else "runserver"
+    base = _base_of(instance, options)
     concurrent = bool(options.get("use_threading"))
-    handlers = sys.modules["django.core.servers.basehttp"].WSGIRequestHandler
     starts.starting(
-        name,
+        base.server,
         reloads=bool(options.get("use_reloader")),
         concurrent=concurrent,
         # testserver uses threads unless its database allows only one connection.
-        one_at_a_time=None if name == "runserver" or concurrent else "its database takes one connection",
-        obstacle=_obstacle(instance, options),
-        proof=lambda: prove_wsgiref(handlers),
+        one_at_a_time=None
+        if base.server != "testserver" or concurrent
+        else "its database takes one connection",
+        obstacle=_obstacle(instance, base, options),
+        proof=base.proof,
     )
     return wrapped(*args, **options)
+
+
+def _base_of(command: Any, options: dict[str, Any]) -> starts.Command:
+    """Return the framework's command that ``command`` is, or is derived from."""
+    # With --noasgi, daphne's command uses Django's server.
+    if options.get("use_asgi", True):
+        for known in starts.commands:
+            if isinstance(command, known.command):
+                return known
+    # Only testserver passes a shutdown message. It always serves without the reloader.
+    name = "testserver" if options.get("shutdown_message") else "runserver"
+    core = sys.modules[_MODULE]
+    handlers = sys.modules["django.core.servers.basehttp"].WSGIRequestHandler
+    return starts.Command(name, core.Command, core.WSGIServer, lambda: prove_wsgiref(handlers))
 
 
 def _listen(address: sessions.Address | None, command: Any) -> socket.socket:
@@ -56,21 +70,20 @@ def _listen(address: sessions.Address | None, command: Any) -> socket.socket:
     return Listener((host, port), socketserver.BaseRequestHandler).socket
 
 
-def _obstacle(command: Any, options: dict[str, Any]) -> str | None:
-    """Return how ``command`` replaces Django's way of serving, or None.
+def _obstacle(command: Any, base: starts.Command, options: dict[str, Any]) -> str | None:
+    """Return how ``command`` replaces the way in which ``base`` serves, or None.
 
     Its source is read and not run. So an override passes if it calls Django's method in only one of its branches.
     """
-    core = sys.modules[_MODULE]
     kind = type(command)
     origin = f"{kind.__module__}.{kind.__qualname__}"
     server_class = getattr(command, "server_cls", None)
-    # With --noasgi, the commands of daphne and channels use Django's server, but they set this attribute later.
-    if options.get("use_asgi", True) and not _is_class_of(server_class, core.WSGIServer):
+    # With --noasgi, the commands of daphne and channels 3 use Django's server, but they set this attribute later.
+    if options.get("use_asgi", True) and not _is_class_of(server_class, base.server_class):
         return f"{origin} replaces Django's server by {getattr(server_class, '__module__', server_class)}"
     if threads.forks(server_class):
         return f"{origin} forks for each request"
-    for ancestor in kind.__mro__[: kind.__mro__.index(core.Command)]:
+    for ancestor in kind.__mro__[: kind.__mro__.index(base.command)]:
         for name in _SERVING_METHODS:
             override = vars(ancestor).get(name)
             if isinstance(override, FunctionType) and not _calls_django(override, kind):

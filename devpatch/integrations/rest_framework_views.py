@@ -15,7 +15,9 @@ def _watch_get_handler(get: Callable[..., Any]) -> Callable[..., Any]:
 
         def handle(error: BaseException, context: Any) -> Any:
             response = handler(error, context)
-            known = requests.of(getattr(getattr(view, "request", None), "environ", None))
+            request = getattr(view, "request", None)
+            # Under ASGI, a request has a scope and no environ.
+            known = requests.of(getattr(request, "environ", None) or getattr(request, "scope", None))
             if response is not None and known is not None:
                 known.note_handled(error, "django", getattr(response, "status_code", 0))
             return response

@@ -44,15 +44,64 @@ def prove(
     own = next((kind for kind in getattr(handlers, "__mro__", ()) if kind.__module__ in modules), None)
     if own is None:
         return f"{handlers!r} is not a request handler of {modules[0]}"
-    name = f"{own.__module__}.{own.__qualname__}"
-    try:
+
+    def send(trial: Trial) -> None:
         quiet = type(own.__name__, (own,), _QUIET)
         prepare(quiet)
-        if all(_is_seen(quiet, server, path) for path in (_HEALTHY, _FAILING)):
-            return None
-        return f"its requests can't be seen ({name})"
+        trial.watch(SimpleNamespace(**_SERVER, **server), lambda server: _send_request(quiet, server, trial))
+
+    return prove_by(f"{own.__module__}.{own.__qualname__}", send)
+
+
+def prove_by(name: str, send: Callable[[Trial], object]) -> str | None:
+    """Return why the requests of ``name`` can't be seen, or None if they can. Never raises.
+
+    ``send`` sends the request of a trial.
+    """
+    try:
+        for path in (_HEALTHY, _FAILING):
+            trial = Trial(path)
+            send(trial)
+            if not trial.was_seen():
+                return f"its requests can't be seen ({name})"
     except Exception as failure:
         return f"a test request to {name} failed ({type(failure).__name__}: {failure})"
+    return None
+
+
+class Trial:
+    """A test request, and what is seen of it."""
+
+    def __init__(self, path: str) -> None:
+        """Take the path of the request's URL."""
+        self.path = path
+        # What the application must raise, or None.
+        self.error = ProofError("a test of devpatch") if path == _FAILING else None
+        self._events: list[tuple[str, BaseException | None]] = []
+        self._found: list[requests.Request | None] = []
+
+    def watch(self, server: Any, send: Callable[[Any], object]) -> None:
+        """Record the events of the request that ``send`` sends to ``server``."""
+        undo = requests.watch(server, {event: [self._recorder(event)] for event in EVENTS})
+        try:
+            send(server)
+        finally:
+            undo()
+
+    def _recorder(self, event: str) -> requests.Listener:
+        return lambda request: self._events.append((event, request.error))
+
+    def look(self, environ: dict[str, Any]) -> None:
+        """Look for the request. The application calls this with its environ or its scope."""
+        self._found.extend((requests.current(), requests.of(environ), requests.of(dict(environ))))
+
+    def was_seen(self) -> bool:
+        """Whether the application found the request, and the expected events came."""
+        found, expected = self._found, _EXPECTED[self.path]
+        # The other events depend on the server, and WRITTEN may come several times.
+        events = list(dict.fromkeys(event for event, _ in self._events if event in _EXPECTED[_FAILING]))
+        is_found = len(found) == 3 and found[0] is not None and found[0] is found[1] is found[2]
+        return is_found and events == expected and self._events[-1][1] is self.error
 
 
 _QUIET: dict[str, Callable[..., Any]] = {
@@ -78,37 +127,17 @@ def prove_wsgiref(handlers: Any) -> str | None:
     return prove(handlers, modules, {"base_environ": {"SERVER_NAME": "localhost", "SERVER_PORT": "0"}})
 
 
-def _is_seen(handlers: type, attributes: dict[str, Any], path: str) -> bool:
-    raised = ProofError("a test of devpatch") if path == _FAILING else None
-    seen: list[tuple[str, BaseException | None]] = []
-    found: list[requests.Request | None] = []
-
+def _send_request(handlers: type, server: Any, trial: Trial) -> None:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        found.extend((requests.current(), requests.of(environ), requests.of(dict(environ))))
-        if raised is not None:
-            raise raised
+        trial.look(environ)
+        if trial.error is not None:
+            raise trial.error
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
         return [b"ok"]
 
-    server = SimpleNamespace(**_SERVER, **attributes, app=application, get_app=lambda: application)
-    undo = requests.watch(server, {event: [_recorder(event, seen)] for event in EVENTS})
-    try:
-        _send_request(handlers, server, path)
-    finally:
-        undo()
-    # The other events depend on the server, and WRITTEN may come several times.
-    events = list(dict.fromkeys(event for event, _ in seen if event in _EXPECTED[_FAILING]))
-    is_found = len(found) == 3 and found[0] is not None and found[0] is found[1] is found[2]
-    return is_found and events == _EXPECTED[path] and seen[-1][1] is raised
-
-
-def _recorder(event: str, seen: list[tuple[str, BaseException | None]]) -> requests.Listener:
-    return lambda request: seen.append((event, request.error))
-
-
-def _send_request(handlers: type, server: Any, path: str) -> None:
+    server.app, server.get_app = application, lambda: application
     client_end, server_end = socket.socketpair()
     with client_end, server_end:
-        client_end.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        client_end.sendall(f"GET {trial.path} HTTP/1.0\r\n\r\n".encode())
         client_end.shutdown(socket.SHUT_WR)
         handlers(server_end, ("127.0.0.1", 0), server)

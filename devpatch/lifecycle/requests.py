@@ -49,8 +49,11 @@ _listeners: Listeners = {event: [] for event in EVENTS}
 # The listeners of each watched server, by the server's id: a server may not be hashable.
 _watched: dict[int, Listeners] = {}
 _current: ContextVar[Request | None] = ContextVar("devpatch_request", default=None)
-# Requests by the id of their input stream: an application may run in a thread without a copy of the context.
-_by_input: dict[int, Request] = {}
+# Requests by the id of an object of their environ: an application may run in a thread without a copy of the context.
+_in_progress: dict[int, Request] = {}
+# A copy of an environ, or of an ASGI scope, has these objects in common with the original. The server makes new ones
+# for each request. A middleware may replace one of them.
+_IDENTIFYING = ("wsgi.input", "SERVER_PROTOCOL", "headers", "client")
 # Each function returns True for an exception that is not an error, such as that of a cut upload.
 exemptions: list[Callable[[BaseException], bool]] = []
 status_wanted: list[bool] = []  # one entry for each call of want_status that was not undone
@@ -87,9 +90,9 @@ def is_watched(server: Any) -> bool:
 def begin(handler: Any, caller: Any, environ: dict[str, Any]) -> Request | None:
     """Begin a request on the connection of ``handler``, or return None if its server is not watched.
 
-    ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. ``caller`` is the
-    object that is about to call the application with ``environ``, often the same one. The integration must call
-    ``Request.end``.
+    ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. If it has a ``url``,
+    that is the request's. ``caller`` is the object that is about to call the application with ``environ``, a WSGI
+    environ or an ASGI scope. It is often the handler. The integration must call ``Request.end``.
     """
     listeners = _watched.get(id(handler.server))
     return None if listeners is None else Request(handler, caller, environ, listeners)
@@ -112,7 +115,7 @@ def of(environ: Any) -> Request | None:
     if request is not None and request.owns(environ):
         return request
     # An application may run in a thread without a copy of the context.
-    return next((request for request in list(_by_input.values()) if request.owns(environ)), None)
+    return next((request for request in list(_in_progress.values()) if request.owns(environ)), None)
 
 
 def is_exempt(error: BaseException) -> bool:
@@ -122,7 +125,7 @@ def is_exempt(error: BaseException) -> bool:
 
 def any_failing() -> bool:
     """Whether a request in progress has an error. Its response is about to be written, or was just written."""
-    return any(request.error is not None for request in list(_by_input.values()))
+    return any(request.error is not None for request in list(_in_progress.values()))
 
 
 class Request:
@@ -145,11 +148,11 @@ class Request:
         self._outer = _current.get()  # the request in whose thread this one is handled, or None
         # The exception that was already being handled: a program may call app.run() inside an except block.
         self._handled_before = sys.exc_info()[1]
-        self._input = environ.get("wsgi.input")
+        self._identity = environ.get("wsgi.input", environ.get("headers"))
         self._body = body_of(handler, environ)
         self.caller = caller
         self.environ = environ
-        _by_input[id(self._input)] = self
+        _in_progress[id(self._identity)] = self
         _current.set(self)
         if listeners[Event.BEGUN]:
             self._emit(Event.BEGUN)
@@ -160,14 +163,10 @@ class Request:
         return None if error is self._handled_before else error
 
     def owns(self, environ: Mapping[str, Any]) -> bool:
-        """Whether ``environ`` is this request's, or a copy of it.
-
-        A middleware may replace the input stream in a copy. SERVER_PROTOCOL then identifies the request, because
-        the server makes a new string object for each request.
-        """
+        """Whether ``environ`` is this request's, or a copy of it."""
         mine = self.environ
         return environ is mine or any(
-            environ.get(key) is mine[key] for key in ("wsgi.input", "SERVER_PROTOCOL") if key in mine
+            environ.get(key) is mine[key] for key in _IDENTIFYING if mine.get(key) is not None
         )
 
     @property
@@ -188,6 +187,8 @@ class Request:
     @property
     def url(self) -> str:
         """The absolute URL, with percent-encoding for characters that a URL can't contain."""
+        if own := getattr(self._handler, "url", None):
+            return _printable(own)
         environ = self.environ
         path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):
@@ -274,8 +275,8 @@ class Request:
             self._body.close()
         if _current.get() is self:
             _current.set(self._outer)
-        if _by_input.get(id(self._input)) is self:
-            del _by_input[id(self._input)]
+        if _in_progress.get(id(self._identity)) is self:
+            del _in_progress[id(self._identity)]
 
     def has_listeners(self, event: str) -> bool:
         """Whether somebody listens to ``event``."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import requests
 from .endings import ending
@@ -35,6 +35,19 @@ class Start:
     proof: Proof = field(default=lambda: None)
 
 
+class Command(NamedTuple):
+    """A class of commands that start a server: the server's name in the table, and its class."""
+
+    server: str
+    command: type
+    server_class: type
+    proof: Proof
+
+
+# The commands that are derived from another framework's command and start their own server.
+commands: list[Command] = []
+# Each function makes a server accept no more connections, and waits for its requests for at most so many seconds.
+drains: list[Callable[[float], object]] = []
 _on_start: list[Callable[[Start], object]] = []
 _on_load: list[Callable[[], bool]] = []
 _prepares: list[Prepare] = []
@@ -60,7 +73,10 @@ def listen(
 
 
 def prepare(change: Prepare) -> Callable[[], None]:
-    """Call ``change`` for each new server, before it accepts connections. Return a function that undoes it."""
+    """Call ``change`` for each new ``socketserver`` object, before it accepts connections.
+
+    Return a function that undoes that.
+    """
     _prepares.append(change)
     return lambda: _prepares.remove(change)
 
@@ -107,12 +123,27 @@ def is_any_watched() -> bool:
     return bool(_servers)
 
 
-def watch(server: Any) -> None:
-    """Watch the requests of ``server``, and let the end of the process end its loop. A second call does nothing."""
+def watch_requests(server: Any) -> bool:
+    """Watch the requests of ``server``. Return False if nobody wants that, or if it is watched already.
+
+    The integration itself ends the server's loop when the end of the process is requested.
+    """
     if is_watched(server):
-        return
+        return False
     wanted = [load() for load in _on_load]
     if not any(wanted):
+        return False
+    _servers[id(server)] = server
+    _record_undos(lambda: _servers.pop(id(server), None), requests.watch(server))
+    return True
+
+
+def watch(server: Any) -> None:
+    """Watch the requests of a ``socketserver`` object, and let the end of the process end its loop.
+
+    A second call does nothing.
+    """
+    if not watch_requests(server):
         return
     service_actions, handle_error = server.service_actions, server.handle_error
 
@@ -133,15 +164,16 @@ def watch(server: Any) -> None:
     # Not set before the end is requested: a call in each turn of the loop would slow down every request.
     ending.on_request(lambda: setattr(server, "service_actions", exit_or_act))
     server.handle_error = handle_error_without_own_frames
-    _servers[id(server)] = server
-    undos = [lambda: _unwatch(server), requests.watch(server), *(change(server) for change in _prepares)]
+    _record_undos(lambda: _restore_loop(server), *(change(server) for change in _prepares))
+
+
+def _record_undos(*undos: Callable[[], object]) -> None:
     if _record is not None:
         for undo in undos:
             _record(undo)
 
 
-def _unwatch(server: Any) -> None:
-    _servers.pop(id(server), None)
+def _restore_loop(server: Any) -> None:
     for name in ("service_actions", "handle_error"):
         vars(server).pop(name, None)
 

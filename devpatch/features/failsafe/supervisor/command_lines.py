@@ -22,6 +22,8 @@ _ADDRPORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+):)?(?P<port>\d+)
 _DJANGO_VALUES = frozenset(
     {"--settings", "--pythonpath", "--verbosity", "-v"}
     | {"--extra-file", "--exclude-pattern", "--reloader-interval", "--reloader-type", "--print-sql-location"}
+    | {"--http_timeout", "--websocket_handshake_timeout"}  # daphne's
+    | {"--websocket-max-message-size", "--websocket-max-frame-size"}
 )
 # Options of `flask run` and its group that take a value of their own.
 _FLASK_VALUES = frozenset(

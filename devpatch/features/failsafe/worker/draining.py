@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ....lifecycle import requests
+from ....lifecycle import requests, starts
 from ....lifecycle.connections import is_at_end, is_readable
 
 LIMIT = 2.0  # seconds that drain waits for the requests in progress
@@ -34,6 +34,8 @@ def prepare(server: Any) -> Callable[[], None]:
 
 def drain() -> None:
     """Accept no more connections, and wait until no request is in progress, at most ``LIMIT`` s."""
+    for drain_server in starts.drains:
+        drain_server(LIMIT)
     if not _servers:
         return
     for server in _servers:

@@ -16,6 +16,7 @@ WSGI_APPLICATION = "site_under_test.wsgi.application"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
+    *(["daphne"] if os.environ.get("SITE_DAPHNE") == "1" else []),
     *os.environ.get("SITE_APPS", "").split(),
     "django.contrib.staticfiles",
     *(["django_extensions"] if importlib.util.find_spec("django_extensions") else []),
