@@ -65,7 +65,7 @@ def full(session):
     each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
-    optional += ("djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
+    optional += ("channels", "djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)
     pytest(session, *session.posargs)

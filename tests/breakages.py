@@ -65,6 +65,13 @@ FILES = {
 }
 
 
+def files_of(mode) -> tuple[str, ...]:
+    """Return the files of a mode's application that a test breaks."""
+    if mode.server == "daphne":
+        return tuple(file.replace("wsgi", "asgi") for file in FILES[mode.site])
+    return FILES[mode.site]
+
+
 def repaired(text: str, version: int) -> str:
     """Return ``text`` with a version number, which the site then returns at /version/."""
     # Each version has another length, because Python compares only the size of a source file and its time,

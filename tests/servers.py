@@ -36,6 +36,11 @@ class Mode:
         return self.server == "testserver" or self.mode == "handle_request"
 
     @property
+    def takes_threads(self) -> bool:
+        """Whether DEVPATCH_THREADED may have an effect. Daphne serves in an event loop."""
+        return not self.always_one_at_a_time and self.server != "daphne"
+
+    @property
     def drains_connections(self) -> bool:
         """Whether the server reads the rest of a request after the response."""
         return self.server != "wsgiref"
@@ -76,8 +81,8 @@ if _has("django"):
 if _has("django", "daphne"):
     _DAPHNE = {"SITE_DAPHNE": "1"}
     MODES += [
-        _row("daphne", "reload", "django", _RUNSERVER, "reload", **_DAPHNE),
-        _row("daphne", "noreload", "django", _RUNSERVER + " --noreload", **_DAPHNE),
+        _row("daphne", "reload", "django", _RUNSERVER, "reload threaded", **_DAPHNE),
+        _row("daphne", "noreload", "django", _RUNSERVER + " --noreload", "threaded", **_DAPHNE),
     ]
 if _has("werkzeug"):
     MODES += [

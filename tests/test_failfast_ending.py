@@ -117,6 +117,7 @@ class TestTheResponse:
                 pass
             return data
 
+    @pytest.mark.modes(choose=lambda mode: mode.server != "daphne")  # It reads the whole body first.
     def test_an_upload_that_continues_after_the_response(self, serve, mode):
         """
         1. Send a request with a part of its body, and read the response.
@@ -154,6 +155,7 @@ def normalized(page: bytes) -> list[bytes]:
     text = re.sub(
         rb"(DEVPATCH_FAILFAST.*\s*<td[^>]*><pre>)[^<]*", rb"\1", page
     )  # the page shows the environment
+    text = re.sub(rb"(REMOTE_PORT</td>\s*<td[^>]*><pre>)[^<]*", rb"\1", text)
     text = re.sub(rb"0x[0-9a-f]{6,}", b"0x", text)
     text = re.sub(rb"\d{12,}", b"<id>", text)  # addresses, in decimal
     text = re.sub(rb"SECRET = \"[^\"]*\"|name=\d+|fd=\d+|laddr=[^)]*\)|raddr=[^)]*\)", b"<x>", text)
@@ -188,6 +190,9 @@ class TestByteForByte:
             if (path == "/template/" and mode.site == "bare") or (
                 path == "/async/" and mode.site != "django"
             ):
+                continue
+            # Stock daphne never ends these responses.
+            if mode.server == "daphne" and path in ("/stream/", "/stream-first/", "/exit-7/"):
                 continue
             expected = self.ask(stock, path)
             guarded = serve(mode, DEVPATCH_FAILFAST="1")

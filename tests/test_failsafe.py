@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from breakages import BREAKAGES, FILES, repaired, save
+from breakages import BREAKAGES, files_of, repaired, save
 from harness import POLL_INTERVAL, wait_for
 from servers import MODES, select_modes
 
@@ -17,7 +17,7 @@ def pytest_generate_tests(metafunc):
         cases = [
             (mode, file)
             for mode in select_modes(RELOADING, config, variations=False)
-            for file in FILES[mode.site]
+            for file in files_of(mode)
         ]
         if config.getoption("--short"):
             cases = list({mode.server: (mode, file) for mode, file in reversed(cases)}.values())
@@ -85,7 +85,7 @@ def breakages_of(file, mode, config):
         return BREAKAGES
     if config.getoption("--short"):
         return [breakage for breakage in BREAKAGES if breakage.name in ("syntax", "exit text")]
-    files = FILES[mode.site]
+    files = files_of(mode)
     parts = min(4, len(files))
     return BREAKAGES[files.index(file) % parts :: parts]
 

@@ -135,11 +135,6 @@ class TestOtherRunservers:
             pytest.skip("Django is not installed")
         return BY_ID[request.param]
 
-    def test_daphnes_runserver_is_refused(self, serve, runserver):
-        pytest.importorskip("daphne")
-        server = serve(runserver, wait=False, **ON, SITE_APPS="daphne")
-        assert_refused(server, "daphne.management.commands.runserver.Command", "daphne.server")
-
     def test_daphnes_runserver_serves_without_the_switch(self, serve, runserver):
         pytest.importorskip("daphne")
         server = serve(runserver, DEVPATCH_FAILFAST="0", SITE_APPS="daphne")
@@ -162,6 +157,17 @@ class TestOtherRunservers:
     def test_one_that_serves_by_itself_is_refused(self, serve, runserver):
         server = serve(runserver, wait=False, **ON, SITE_APPS="other_runserver")
         assert_refused(server, "other_runserver.management.commands.runserver.Command.inner_run", "replaces")
+
+    def test_each_switch_that_has_no_effect_is_announced_once(self, serve, runserver, tmp_path):
+        """The reloader's parent prints the lines, and its worker does not repeat them."""
+        switches = {"DEVPATCH_THREADED": "1", "DEVPATCH_FAILSAFE": "1", "DEVPATCH_ERROR_LOG": "errors"}
+        server = serve(runserver, wait=False, **switches, SITE_APPS="other_runserver")
+        server.wait_until_listening()
+        messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]
+        expected = [
+            f"devpatch: {name} has no effect on runserver" for name in ("error-log", "threaded", "fail-safe")
+        ]
+        assert [line.partition(":")[0] + ":" + line.split(":")[1] for line in messages] == expected
 
 
 def test_a_server_that_forks_is_refused(serve):

@@ -33,6 +33,8 @@ FRAMEWORKS = {"django": "django", "flask": "flask", "bare": None}
 def reported_kinds(mode, config):
     kinds = [kind for kind in KINDS if mode.site in kind.sites and not kind.environ and kind.status == 1]
     kinds = [kind for kind in kinds if not kind.message.startswith("sys.exit")]
+    if mode.server == "daphne":  # It never ends a stream that has failed.
+        kinds = [kind for kind in kinds if not kind.path.startswith("/stream")]
     if config.getoption("--short"):
         kinds = [kind for kind in kinds if kind.id in ("view", "async", "stream")]
     return kinds

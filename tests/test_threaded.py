@@ -15,13 +15,13 @@ import pytest
 from harness import FULL_LENGTH, HALF_BODY, edit, read_response, receive, receive_until, wait_for
 from servers import BY_ID, ONE_PER_SERVER
 
-concurrent_modes = pytest.mark.modes(choose=lambda mode: not mode.always_one_at_a_time)
+concurrent_modes = pytest.mark.modes(choose=lambda mode: mode.takes_threads)
 # The thread pool handles clients in the same way in each mode of a server.
 one_mode_per_server = pytest.mark.modes(
-    choose=lambda mode: not mode.always_one_at_a_time, core=lambda mode: mode.id in ONE_PER_SERVER
+    choose=lambda mode: mode.takes_threads, core=lambda mode: mode.id in ONE_PER_SERVER
 )
 draining_modes = pytest.mark.modes(
-    choose=lambda mode: mode.drains_connections and not mode.always_one_at_a_time,
+    choose=lambda mode: mode.drains_connections and mode.takes_threads,
     core=lambda mode: mode.id in ONE_PER_SERVER,
 )
 runserver_modes = pytest.mark.modes(choose=lambda mode: mode.server == "runserver")
@@ -68,6 +68,7 @@ class TestValues:
         assert (most, main) == (2, {b"False"})
         assert len(threads) == 2
 
+    @pytest.mark.modes(choose=lambda mode: mode.takes_threads or mode.always_one_at_a_time)
     def test_one_at_a_time(self, serve, mode):
         server = serve(mode, DEVPATCH_THREADED="0")
         most, threads, _main = measure(server, 6, expected=2, seconds=0.1)
@@ -235,7 +236,7 @@ class TestEnding:
             connection.close()
 
     @pytest.mark.long
-    @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks)
+    @pytest.mark.modes(choose=lambda mode: "reload" in mode.marks and mode.takes_threads)
     def test_a_reload(self, serve_copy, mode):
         server, source = serve_copy(mode, DEVPATCH_THREADED="2")
         stuck = [server.send("/slow/") for _ in range(3)]

@@ -65,13 +65,14 @@ class TestDjangoPrograms:
             assert "Ran 4 tests" in result.stderr
             assert "devpatch" not in result.stderr.replace(str(DJANGO_SITE), "")
 
-    @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
+    @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn", "daphne"])
     def test_production_servers(self, kind, tmp_path):
         pytest.importorskip(kind)
         port = free_port()
         arguments = {
             "gunicorn": ["-m", "gunicorn", "-b", f"127.0.0.1:{port}", "site_under_test.wsgi"],
             "uvicorn": ["-m", "uvicorn", "--port", str(port), "site_under_test.asgi:application"],
+            "daphne": ["-m", "daphne", "-p", str(port), "site_under_test.asgi:application"],
         }[kind]
         with open(tmp_path / "stderr", "wb") as err:
             process = subprocess.Popen(

@@ -64,19 +64,38 @@ class _Exchange:
         self.request: Any = self.context.run(requests.begin, self, protocol, scope)
         _exchanges[protocol] = self
 
-    @property
-    def url(self) -> str:
+    def wsgi_environ(self) -> dict[str, Any]:
+        """Return the scope as a WSGI environ, without a body."""
         scope = self.scope
         host, port = scope.get("server") or ("unknown", 0)
-        headers = dict(scope["headers"])
-        name = headers.get(b"host", f"{host}:{port}".encode()).decode("latin-1")
-        path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-        query = scope["query_string"].decode("latin-1")
-        scheme = scope.get("scheme") or ("ws" if self.is_websocket else "http")
-        return f"{scheme}://{name}{path}{'?' if query else ''}{query}"
+        environ = {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": scope.get("root_path", ""),
+            "PATH_INFO": scope["path"],
+            "QUERY_STRING": scope["query_string"].decode("latin-1"),
+            "SERVER_NAME": host,
+            "SERVER_PORT": str(port),
+            "REMOTE_ADDR": (scope.get("client") or [""])[0],
+            "wsgi.url_scheme": scope.get("scheme") or ("ws" if self.is_websocket else "http"),
+            "asgi.scope": scope,
+        }
+        for name, value in scope["headers"]:
+            key = name.decode("latin-1").upper().replace("-", "_")
+            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+            text = value.decode("latin-1")
+            environ[key] = f"{environ[key]},{text}" if key in environ else text
+        return environ
+
+    @property
+    def path(self) -> str:
+        """The path and the query of the URL."""
+        path = (self.scope.get("raw_path") or quote(self.scope["path"]).encode()).decode("latin-1")
+        query = self.scope["query_string"].decode("latin-1")
+        return f"{path}?{query}" if query else path
 
     @property
     def is_websocket(self) -> bool:
+        """Whether it is a WebSocket."""
         return bool(self.scope["type"] == "websocket")
 
     def answered(self) -> None:

@@ -90,9 +90,9 @@ def is_watched(server: Any) -> bool:
 def begin(handler: Any, caller: Any, environ: dict[str, Any]) -> Request | None:
     """Begin a request on the connection of ``handler``, or return None if its server is not watched.
 
-    ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. If it has a ``url``,
-    that is the request's. ``caller`` is the object that is about to call the application with ``environ``, a WSGI
-    environ or an ASGI scope. It is often the handler. The integration must call ``Request.end``.
+    ``handler`` is the ``BaseHTTPRequestHandler`` of the connection, or has the same attributes. ``caller`` is the
+    object that is about to call the application with ``environ``, often the same one. If ``environ`` is an ASGI scope,
+    the method ``wsgi_environ`` of the handler makes a WSGI environ of it. The integration must call ``Request.end``.
     """
     listeners = _watched.get(id(handler.server))
     return None if listeners is None else Request(handler, caller, environ, listeners)
@@ -151,7 +151,7 @@ class Request:
         self._identity = environ.get("wsgi.input", environ.get("headers"))
         self._body = body_of(handler, environ)
         self.caller = caller
-        self.environ = environ
+        self._called_with = environ
         _in_progress[id(self._identity)] = self
         _current.set(self)
         if listeners[Event.BEGUN]:
@@ -164,10 +164,16 @@ class Request:
 
     def owns(self, environ: Mapping[str, Any]) -> bool:
         """Whether ``environ`` is this request's, or a copy of it."""
-        mine = self.environ
+        mine = self._called_with
         return environ is mine or any(
             environ.get(key) is mine[key] for key in _IDENTIFYING if mine.get(key) is not None
         )
+
+    @property
+    def environ(self) -> dict[str, Any]:
+        """The WSGI environ."""
+        make = getattr(self._handler, "wsgi_environ", None)
+        return self._called_with if make is None else make()
 
     @property
     def connection(self) -> Any:
@@ -187,8 +193,6 @@ class Request:
     @property
     def url(self) -> str:
         """The absolute URL, with percent-encoding for characters that a URL can't contain."""
-        if own := getattr(self._handler, "url", None):
-            return _printable(own)
         environ = self.environ
         path = getattr(self._handler, "path", None) or environ.get("PATH_INFO") or "/"
         if not path.startswith("/"):

@@ -15,7 +15,8 @@ class ErrorEvent:
     the time of the error in UTC. ``server`` is the name of the development server ("runserver", "flask run", …).
     ``framework`` is "django" or "flask". Both are None if the load failed before they were known. ``framework`` is
     also None for a bare WSGI application. ``method``, ``url`` and ``environ`` are those of the request, and None for
-    a load. ``environ`` is the WSGI environ, or the ASGI scope under daphne. It contains cookies and other secrets.
+    a load. ``environ`` is the WSGI environ, which contains cookies and other secrets. Under daphne it is made of the
+    ASGI scope, which is its item "asgi.scope"; it has no body.
     """
 
     kind: Literal["request", "load"]

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import sys
 
 from django.core.asgi import get_asgi_application
 
@@ -12,15 +13,28 @@ async def application(scope, receive, send):
         await WEBSOCKETS[scope["path"]](receive, send)
     elif scope["path"] == "/bare/":
         raise ValueError("boom in the bare application")
-    elif scope["path"] == "/late/":  # It has a response, and then an error.
-        await django_application({**scope, "path": "/ok/"}, receive, send)
-        raise ValueError("boom after the response")
+    elif scope["path"] == "/late/":
+        await late(scope, receive, send)
+    elif scope["path"].startswith("/copied/"):
+        headers = [*scope["headers"], (b"x-more", b"1")]
+        path = scope["path"].removeprefix("/copied")
+        await django_application({**scope, "headers": headers, "path": path}, receive, send)
     else:
         await django_application(scope, receive, send)
 
 
+async def late(scope, receive, send):
+    """Fail after the response."""
+    if scope["query_string"] == b"large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000})
+    else:
+        await django_application({**scope, "path": "/ok/"}, receive, send)
+    raise ValueError("boom after the response")
+
+
 async def echo(receive, send):
-    """Return each text. Two of them raise an error, and so may the end."""
+    """Return each text. The text "boom" raises an error."""
     assert (await receive())["type"] == "websocket.connect"
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
@@ -36,6 +50,10 @@ async def fail_in_handshake(receive, send):
     raise ValueError("boom in a handshake")
 
 
+async def leave(receive, send):
+    sys.exit(7)
+
+
 async def reject(receive, send):
     await receive()
     await send({"type": "websocket.close"})
@@ -48,4 +66,10 @@ async def fail_at_the_end(receive, send):
         raise ValueError("boom at the end of a consumer")
 
 
-WEBSOCKETS = {"/echo/": echo, "/handshake/": fail_in_handshake, "/reject/": reject, "/end/": fail_at_the_end}
+WEBSOCKETS = {
+    "/echo/": echo,
+    "/handshake/": fail_in_handshake,
+    "/exit/": leave,
+    "/reject/": reject,
+    "/end/": fail_at_the_end,
+}
