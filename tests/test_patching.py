@@ -11,7 +11,7 @@ from harness import python
 SCRIPT = """
 import importlib, json, sys
 from devpatch import assembly
-from devpatch.patching import Connect, Outcome, Register, Replace, Wrap, dry_run, ledger
+from devpatch.patching import Connect, Lacks, Outcome, Register, Replace, Wrap, dry_run, ledger
 
 def state(patch):
     parent, name, value = patch.look_up(sys.modules[patch.target])
@@ -23,7 +23,7 @@ def state(patch):
 
 patches = dict.fromkeys(p for row in assembly.servers() for p in assembly.patches_for(row.name))
 assembly.prepare_checks()
-available = [p for p in patches if importlib.util.find_spec(p.target.partition(".")[0])]
+available = [p for p in patches if importlib.util.find_spec(p.target.partition(".")[0]) and not isinstance(p, Lacks)]
 found = {"titles": [p.title for p in available], "unfit": [r for p in available if (r := dry_run(p))]}
 fit = [p for p in available if not dry_run(p)]
 before = [state(p) for p in fit]

@@ -160,7 +160,11 @@ class TestOtherRunservers:
 
     def test_each_switch_that_has_no_effect_is_announced_once(self, serve, runserver, tmp_path):
         """The reloader's parent prints the lines, and its worker does not repeat them."""
-        switches = {"DEVPATCH_THREADED": "1", "DEVPATCH_FAILSAFE": "1", "DEVPATCH_ERROR_LOG": "errors"}
+        switches = {
+            "DEVPATCH_THREADED": "1",
+            "DEVPATCH_FAILSAFE": "1",
+            "DEVPATCH_ERROR_LOG": str(tmp_path / "errors"),
+        }
         server = serve(runserver, wait=False, **switches, SITE_APPS="other_runserver")
         server.wait_until_listening()
         messages = [line for line in server.stderr.splitlines() if line.startswith("devpatch: ")]

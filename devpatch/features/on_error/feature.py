@@ -164,10 +164,11 @@ class _Calls:
             if self._done.wait_for(lambda: not self._waiting or self._gave_up, LIMIT) or self._gave_up:
                 return
             self._gave_up = True
-        names = ", ".join(self.receivers)
-        console.say(
-            f"on-error: {names} took longer than {LIMIT:.0f} s; the process ends without waiting for it"
-        )
+            # Said before the lock is released: the other thread that waits may then end the process.
+            names = ", ".join(self.receivers)
+            console.say(
+                f"on-error: {names} took longer than {LIMIT:.0f} s; the process ends without waiting for it"
+            )
 
 
 _reported: set[str] = set()
