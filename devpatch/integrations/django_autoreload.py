@@ -20,6 +20,7 @@ from ..lifecycle.endings import ending
 from ..patching import Capability, Replace, Wrap, module_proxy
 
 _MODULE = "django.utils.autoreload"
+_ATTEMPTS = 3  # to list the modules
 
 
 def _sleep(seconds: float) -> None:
@@ -48,6 +49,19 @@ def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: 
     return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)
 
 
+def _observe_modules(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    """Try again after a KeyError: an import that fails in the serving thread removes its module meanwhile.
+
+    Otherwise this error would end the main thread, and might be reported instead of the failed import.
+    """
+    for _ in range(_ATTEMPTS if sessions.worker.is_supervised else 0):
+        try:
+            return wrapped(*args, **kwargs)
+        except KeyError:
+            pass
+    return wrapped(*args, **kwargs)
+
+
 def _observe_restart(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     endpoint = sessions.endpoint
     if endpoint.address is None or endpoint.listen is None or not sessions.runners:
@@ -67,5 +81,6 @@ PATCHES = (
     Wrap(_MODULE, "trigger_reload", Capability.ENDING, _observe_reload, ("filename",)),
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run, ("main_func",)),
+    Wrap(_MODULE, "iter_all_python_module_files", Capability.WORKERS, _observe_modules),
     Wrap(_MODULE, "restart_with_reloader", Capability.WORKERS, _observe_restart),
 )
