@@ -366,7 +366,7 @@ class TestLines:
             "devpatch: exc-info has no effect on daphne: ASGI has no start_response"
         ]
         assert messages_of(serve(NORELOAD, **SAFE)) == [
-            "devpatch: fail-safe has no effect on daphne: it runs without a reloader"
+            "devpatch: fail-safe has no effect on daphne: it runs without a reloader; turn the reloader on"
         ]
 
 
