@@ -15,7 +15,7 @@ _MAX_TOTAL = 500_000  # characters kept of all texts together
 
 
 # The colours of the lines, by their weight (ECMA-48, section 8.3.117).
-INFO, WARNING, ERROR = "36", "33", "31;1"
+INFO, WARNING, ERROR, DIM = "36", "33", "31;1", "2"
 # Sequences that a terminal acts on (ECMA-48, section 5.4, and operating system commands).
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]"
@@ -36,6 +36,17 @@ def say(message: str, colour: str = INFO) -> None:
 def write(text: str) -> None:
     """Print a block, such as a traceback, without its control characters."""
     _print(plain(text))
+
+
+def note(text: str, colour: str = DIM, highlight: Callable[[str], str] | None = None) -> None:
+    """Print one line that belongs to the server's line above it.
+
+    On a terminal it has ``colour``, or what ``highlight`` makes of it.
+    """
+    line = f"    {plain(' '.join(text.splitlines()))}"
+    if _is_coloured():
+        line = f"\x1b[{colour}m{line}\x1b[0m" if highlight is None else highlight(line)
+    _print(f"{line}\n")
 
 
 def _print(text: str) -> None:
