@@ -77,6 +77,7 @@ def servers() -> tuple[Server, ...]:
 def _applications() -> tuple[ModuleType, ...]:
     """Return the integrations of applications, which any server may serve."""
     from .integrations import (
+        asgiref_sync,
         django_cache,
         django_db,
         django_handlers,
@@ -94,7 +95,7 @@ def _applications() -> tuple[ModuleType, ...]:
 
     django = (django_handlers, django_db, django_cache, django_requests, django_wsgi, rest_framework_views)
     flask = (flask_signals, flask_handlers, flask_routes, flask_wrappers, flask_caching)
-    return (*django, werkzeug_debug, *flask, sqlalchemy_engine)
+    return (*django, asgiref_sync, werkzeug_debug, *flask, sqlalchemy_engine)
 
 
 @cache

@@ -25,7 +25,7 @@ from ..lifecycle import costs, requests, sessions, starts, threads
 from ..lifecycle.connections import is_at_end
 from ..lifecycle.endings import ending
 from ..lifecycle.proof import prove
-from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
+from ..patching import Capability, Decorate, Expect, Replace, Wrap, ledger, module_proxy
 
 _MODULE = "werkzeug.serving"
 # Since this version, it overflows the kernel's queue of events while it adds its watches, and no change is seen.
@@ -191,12 +191,7 @@ _STEPS = {
 
 
 def _steps() -> dict[str, Callable[..., Any]]:
-    steps = dict(_STEPS)
-    if requests.status_wanted:
-        steps["send_response_only"] = _watch_status
-    if costs.observers:
-        steps["end_headers"] = _watch_end_headers
-    return steps
+    return {**_STEPS, "send_response_only": _watch_status} if requests.status_wanted else _STEPS
 
 
 def _make_internal_server_error(error_class: Any) -> Any:
@@ -258,7 +253,7 @@ PATCHES = (
     Expect(_MODULE, f"{_HANDLER}.finish", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, f"{_HANDLER}.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")),
     Expect(_MODULE, f"{_HANDLER}.send_response_only", Capability.RESPONSES, ("handler", "code", "message")),
-    Expect(_MODULE, f"{_HANDLER}.end_headers", Capability.COSTS, ("handler",)),
+    Decorate(_MODULE, f"{_HANDLER}.end_headers", Capability.COSTS, _watch_end_headers, ("handler",)),
     Expect(_MODULE, "make_server", Capability.THREADS, ("host", "port", "app", "threaded")),
     Replace(_MODULE, "InternalServerError", Capability.ERRORS, _make_internal_server_error),
     Replace(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),

@@ -26,7 +26,7 @@ def _watch_run(run: Callable[..., Any]) -> Callable[..., Any]:
             run(handler, application)
             return
         if type(handler) not in ledger.decorated:
-            ledger.decorate_methods(type(handler), _steps())
+            ledger.decorate_methods(type(handler), _STEPS)
         try:
             run(handler, _watch_application(application, handler, request_handler))
         except BaseException as error:
@@ -155,17 +155,12 @@ _STEPS = {
     "close": _watch_close,
 }
 
-
-def _steps() -> dict[str, Callable[..., Any]]:
-    return {**_STEPS, "send_headers": _watch_send_headers} if costs.observers else _STEPS
-
-
 _MODULE = "wsgiref.handlers"
 PATCHES = (
     Decorate(_MODULE, "BaseHandler.run", Capability.ERRORS, _watch_run, ("handler", "application")),
     Expect(_MODULE, "BaseHandler.finish_response", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.handle_error", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.close", Capability.RESPONSES, ("handler",)),
-    Expect(_MODULE, "BaseHandler.send_headers", Capability.COSTS, ("handler",)),
+    Decorate(_MODULE, "BaseHandler.send_headers", Capability.COSTS, _watch_send_headers, ("handler",)),
     Expect(_MODULE, "BaseHandler.result_is_file", Capability.COSTS, ("handler",)),
 )

@@ -43,6 +43,9 @@ class Observer:
     def query(self, sql: str, parameters: Any, seconds: float) -> None:
         """Record a query of a database. Called in the thread that made it, also if it failed."""
 
+    def calling_thread(self) -> None:
+        """Act before code of the request calls other code in another thread. Called in the calling thread."""
+
     def cache_call(self, call: CacheCall, seconds: float) -> None:
         """Record a call of a cache."""
 
@@ -54,17 +57,11 @@ class Observer:
         return []
 
 
-# One entry for each feature that observes. Without one, the integrations do not watch the headers.
-observers: list[bool] = []
+# The source files of the functions by which a thread runs code for another thread.
+thread_entries: list[str] = []
 
 # In a thread without the context: the request whose application runs there. It may be over already.
 _adopted: ContextVar[Request | None] = ContextVar("devpatch_adopted_request", default=None)
-
-
-def observe() -> Callable[[], object]:
-    """Record that a feature observes requests. Return a function that undoes it."""
-    observers.append(True)
-    return observers.pop
 
 
 def current() -> Observer | None:
@@ -89,6 +86,16 @@ def query(observer: Observer, sql: Any, parameters: Any, seconds: float) -> None
         observer.query(sql if isinstance(sql, str) else str(sql), parameters, seconds)
     except Exception:
         pass
+
+
+def calling_thread() -> None:
+    """Report that the running code is about to call other code in another thread. Never raises."""
+    observer = current()
+    if observer is not None:
+        try:
+            observer.calling_thread()
+        except Exception:
+            pass
 
 
 def headers(request: Request | None, is_stream: bool) -> list[tuple[str, str]]:

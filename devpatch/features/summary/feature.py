@@ -10,7 +10,7 @@ response's close() does in Werkzeug's server comes after the line.
 from __future__ import annotations
 
 from ... import switches
-from ...lifecycle import costs, loads, requests
+from ...lifecycle import loads, requests
 from ...lifecycle.log_files import LogFile, path_of, why_not_writable
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
@@ -62,7 +62,6 @@ class Summary(Feature):
             loads.written.add(path)
             self._log = LogFile(path, self.name)
             ledger.record(requests.want_status())
-        ledger.record(costs.observe())
         ledger.record(requests.listen(requests.Event.BEGUN, self._begin))
         ledger.record(requests.listen(requests.Event.WRITTEN, _note_written))
         ledger.record(requests.listen(requests.Event.LOGGED, self._end))

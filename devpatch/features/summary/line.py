@@ -136,7 +136,9 @@ def duration(seconds: float) -> str:
 def print_query(sql: str, parameters: Any, seconds: float, place: Place | None) -> None:
     """Print one query as it happens, with its parameters."""
     where = f" at {place}" if place else ""
-    console.note(f"{duration(seconds)}{where}: {sql}{_shown(parameters)}", highlight=_highlighter())
+    console.note(
+        f"{duration(seconds)}{where}: {' '.join(sql.split())}{_shown(parameters)}", highlight=_highlighter()
+    )
 
 
 def _shown(parameters: Any) -> str:

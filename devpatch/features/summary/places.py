@@ -4,18 +4,22 @@ This is the only place that reads the call stack. It knows neither requests nor 
 line of the summary has no file name, and nothing else changes. It reads only the stack of the thread that calls it,
 with a function of the standard library. ``traceback.extract_stack`` would read source files for each query.
 
-Limits: an asynchronous method of Django's ORM, such as ``aget``, makes its query in another thread, on whose stack
-no code of the user is. A query that a template makes has the line of the view that renders the template.
+An asynchronous method of Django's ORM, such as ``aget``, makes its query in another thread, on whose stack no code of
+the user is. So the line is read before the call of that thread, and a context variable takes it there.
+
+Limits: a query that a template makes has the line of the view that renders the template.
 """
 
 from __future__ import annotations
 
 import socketserver
 import traceback
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import NamedTuple
 
 from ...console import shown_path
+from ...lifecycle import costs
 from ...lifecycle.failures import is_own
 
 
@@ -29,12 +33,23 @@ class Place(NamedTuple):
         return f"{shown_path(self.file)}:{self.line}"
 
 
+# Where the code that runs in this context was called from, if it runs in another thread than its caller.
+_caller: ContextVar[Place | None] = ContextVar("devpatch_caller", default=None)
+
+
+def remember_caller() -> None:
+    """Remember the line that ``own_line`` returns, for the thread that is about to be called."""
+    _caller.set(own_line())
+
+
 def own_line() -> Place | None:
-    """Return the innermost line of the user's own code that is running in this thread, or None."""
+    """Return the innermost line of the user's own code that is running, or None."""
     for frame, line in traceback.walk_stack(None):
         file = frame.f_code.co_filename
         if file == socketserver.__file__:
             return None  # The server called the application here. What called the server made no query.
+        if file in costs.thread_entries:
+            return _caller.get()
         if _is_own_source(file):
             return Place(file, line)
     return None

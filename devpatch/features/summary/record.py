@@ -11,7 +11,7 @@ from ...lifecycle import threads
 from ...lifecycle.costs import CacheCall, Details, Observer
 from ...lifecycle.requests import Request
 from . import body
-from .places import Place, own_line
+from .places import Place, own_line, remember_caller
 from .queries import alike, controls_transaction
 
 N_PLUS_ONE = 10  # more alike queries than this are an N+1
@@ -72,6 +72,11 @@ class Record(Observer):
         elif self._places[text] is None:
             # Not at the first one: most queries are not repeated.
             self._places[text] = own_line()
+
+    def calling_thread(self) -> None:
+        """See Observer.calling_thread."""
+        if "sql" in self._parts:
+            remember_caller()
 
     def cache_call(self, call: CacheCall, seconds: float) -> None:
         """See Observer.cache_call."""
