@@ -43,7 +43,11 @@ def remember_caller() -> None:
 
 
 def own_line() -> Place | None:
-    """Return the innermost line of the user's own code that is running, or None."""
+    """Return the innermost line of the user's own code that is running, or None.
+
+    Before Python 3.14, ``walk_stack`` leaves out this function's three callers. They are functions of devpatch: those
+    of the record, of the lifecycle and of the integration.
+    """
     for frame, line in traceback.walk_stack(None):
         file = frame.f_code.co_filename
         if file == socketserver.__file__:
