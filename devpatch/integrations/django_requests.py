@@ -6,6 +6,7 @@ They are read from the request object when the response is done, and only if the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ..lifecycle import costs
@@ -16,7 +17,7 @@ def _watch_init(init: Callable[..., Any]) -> Callable[..., Any]:
     def watched(request: Any, environ: Any) -> None:
         __traceback_hide__ = True
         init(request, environ)
-        costs.begin(environ, lambda: _details(request))
+        costs.begin(environ, lambda: _details(request), request.path.startswith(_static_prefixes()))
 
     return watched
 
@@ -26,7 +27,6 @@ def _details(request: Any) -> costs.Details:
         route=getattr(request.resolver_match, "route", None),
         session=getattr(vars(request).get("session"), "session_key", None),
         user=_name_of(request),
-        is_static=_is_static(request.path),
     )
 
 
@@ -41,12 +41,14 @@ def _name_of(request: Any) -> str | None:
     return user.get_username() or None
 
 
-def _is_static(path: str) -> bool:
+@lru_cache(maxsize=1)
+def _static_prefixes() -> tuple[str, ...]:
+    """Return the paths of static and media files."""
     from django.conf import settings
 
     prefixes = (getattr(settings, name, None) for name in ("STATIC_URL", "MEDIA_URL"))
     # Django reads an empty URL as "/".
-    return path.startswith(tuple(p for p in prefixes if isinstance(p, str) and p.strip("/")))
+    return tuple(prefix for prefix in prefixes if isinstance(prefix, str) and prefix.strip("/"))
 
 
 PATCHES = (

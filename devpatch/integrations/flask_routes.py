@@ -11,11 +11,12 @@ from ..patching import Capability, Connect
 def _receive(sender: Any = None, **_: Any) -> None:
     from flask import request
 
-    rule, endpoint = request.url_rule, request.endpoint or ""
-    details = costs.Details(
-        route=None if rule is None else rule.rule, is_static=endpoint.rpartition(".")[2] == "static"
-    )
-    costs.begin(request.environ, lambda: details)
+    proxy: Any = request
+    current = proxy._get_current_object()
+    rule = current.url_rule
+    details = costs.Details(route=None if rule is None else rule.rule)
+    is_static = rule is not None and rule.endpoint.rpartition(".")[2] == "static"
+    costs.begin(current.environ, lambda: details, is_static)
 
 
 PATCHES = (Connect("flask.signals", "request_started", Capability.COSTS, _receive),)

@@ -32,7 +32,6 @@ class Details(NamedTuple):
     route: str | None = None
     session: str | None = None  # the session's key
     user: str | None = None
-    is_static: bool = False  # whether the response is a static file
 
 
 class Observer:
@@ -70,10 +69,16 @@ def current() -> Observer | None:
     return None if request is None else request.costs
 
 
-def begin(environ: Any, details: Callable[[], Details]) -> None:
-    """Record that a framework handles ``environ`` in this thread, and what it knows of the request."""
+def begin(environ: Any, details: Callable[[], Details], is_static: bool) -> None:
+    """Record that a framework handles ``environ`` in this thread, and what it knows of the request.
+
+    ``is_static`` says that the request is for a static file. What that costs is not observed.
+    """
     request = requests.of(environ)
     if request is None or request.costs is None:
+        return
+    if is_static:
+        request.costs = None
         return
     if requests.current() is not request:
         _adopted.set(request)

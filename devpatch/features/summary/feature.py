@@ -78,8 +78,6 @@ class Summary(Feature):
             return  # It was left out, or its line is printed.
         record.written()
         line = Line(record, self._parts, self._slow)
-        if line.details.is_static:
-            return
         line.print()
         if self._log is not None:
             self._log.append(line.data(request, self.start.server if self.start else None))

@@ -30,7 +30,12 @@ class Place(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{shown_path(self.file)}:{self.line}"
+        return f"{_shown(self.file)}:{self.line}"
+
+
+@lru_cache(maxsize=1000)
+def _shown(file: str) -> str:
+    return shown_path(file)
 
 
 # Where the code that runs in this context was called from, if it runs in another thread than its caller.

@@ -91,7 +91,7 @@ class Record(Observer):
         self.is_stream = is_stream
         if "ajax" in self._parts and not is_stream and body.is_ajax(self._request.environ):
             self._watch_body()
-        if is_stream or "header" not in self._parts or self.known().is_static:
+        if is_stream or "header" not in self._parts:
             return []
         return [("Server-Timing", self._server_timing())]
 
@@ -149,11 +149,11 @@ class Record(Observer):
 
     def most_repeated(self) -> Repeated | None:
         """Return the queries that were made most often, or None if none was repeated."""
+        if len(self._queries) < 2:
+            return None
         counts = Counter(sql for sql, _seconds in self._queries if not controls_transaction(sql))
-        for sql, number in counts.most_common(1):
-            if number > 1:
-                return Repeated(number, sql, self._places.get(sql))
-        return None
+        sql = max(counts, key=counts.__getitem__, default="")
+        return Repeated(counts[sql], sql, self._places.get(sql)) if counts[sql] > 1 else None
 
     @property
     def cache(self) -> CacheCall:
