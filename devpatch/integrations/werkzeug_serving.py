@@ -162,9 +162,7 @@ def _watch_status(send_response_only: Callable[..., Any]) -> Callable[..., Any]:
 def _watch_end_headers(end_headers: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
         # A response whose length is known is complete.
-        is_stream = not any(
-            line.lower().startswith(b"content-length:") for line in getattr(handler, "_headers_buffer", ())
-        )
+        is_stream = b"\r\ncontent-length:" not in b"".join(getattr(handler, "_headers_buffer", ())).lower()
         for name, value in costs.headers(requests.current(handler), is_stream):
             handler.send_header(name, value)
         end_headers(handler)

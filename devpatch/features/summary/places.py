@@ -16,6 +16,7 @@ import socketserver
 import traceback
 from contextvars import ContextVar
 from functools import lru_cache
+from types import FrameType
 from typing import NamedTuple
 
 from ...console import shown_path
@@ -50,18 +51,24 @@ def remember_caller() -> None:
 def own_line() -> Place | None:
     """Return the innermost line of the user's own code that is running, or None.
 
-    Before Python 3.14, ``walk_stack`` leaves out this function's three callers. They are functions of devpatch: those
-    of the record, of the lifecycle and of the integration.
+    Before Python 3.14, ``walk_stack`` leaves out this function's callers in devpatch: the record, the lifecycle and
+    the integration.
     """
-    for frame, line in traceback.walk_stack(None):
+    # Only the first frame is taken from it, because it computes the line of each frame.
+    frame: FrameType | None = next(traceback.walk_stack(None))[0]
+    while frame is not None:
         file = frame.f_code.co_filename
-        if file == socketserver.__file__:
+        if file == _SERVER:
             return None  # The server called the application here. What called the server made no query.
         if file in costs.thread_entries:
             return _caller.get()
         if _is_own_source(file):
-            return Place(file, line)
+            return Place(file, frame.f_lineno)
+        frame = frame.f_back
     return None
+
+
+_SERVER = socketserver.__file__
 
 
 @lru_cache(maxsize=5000)

@@ -31,6 +31,13 @@ class Repeated(NamedTuple):
 class Record(Observer):
     """Records what one request costs."""
 
+    is_stream = False
+    cpu = 0.0  # seconds
+    growth = 0  # bytes
+    _copy: body.ResponseCopy | None = None
+    _first_byte: float | None = None
+    _last_byte: float | None = None
+
     def __init__(
         self,
         request: Request,
@@ -44,19 +51,14 @@ class Record(Observer):
         self._resident = resident
         self._show_query = show_query
         self._queries: list[tuple[str, float]] = []  # without values, and the seconds
+        self._seen: set[str] = set()
         self._places: dict[str, Place | None] = {}
         self.cache_calls: list[tuple[CacheCall, float]] = []
-        self._copy: body.ResponseCopy | None = None
         self.waited = threads.take_wait()
-        self.is_stream = False
         self.time = time.time()
         self._memory = resident()
         self._cpu = time.thread_time()
         self._began = time.perf_counter()
-        self._first_byte: float | None = None
-        self._last_byte: float | None = None
-        self.cpu = 0.0
-        self.growth = 0
 
     def query(self, sql: str, parameters: Any, seconds: float) -> None:
         """See Observer.query."""
@@ -67,9 +69,9 @@ class Record(Observer):
         if self._show_query is not None:
             place = self._places[text] = own_line()
             self._show_query(sql, parameters, seconds, place)
+        elif text not in self._seen:
+            self._seen.add(text)
         elif text not in self._places:
-            self._places[text] = None
-        elif self._places[text] is None:
             # Not at the first one: most queries are not repeated.
             self._places[text] = own_line()
 
@@ -151,9 +153,13 @@ class Record(Observer):
         """Return the queries that were made most often, or None if none was repeated."""
         if len(self._queries) < 2:
             return None
-        counts = Counter(sql for sql, _seconds in self._queries if not controls_transaction(sql))
-        sql = max(counts, key=counts.__getitem__, default="")
-        return Repeated(counts[sql], sql, self._places.get(sql)) if counts[sql] > 1 else None
+        counts = Counter([sql for sql, _seconds in self._queries])
+        sql = max(
+            (text for text in counts if not controls_transaction(text)), key=counts.__getitem__, default=None
+        )
+        if sql is None or counts[sql] == 1:
+            return None
+        return Repeated(counts[sql], sql, self._places.get(sql))
 
     @property
     def cache(self) -> CacheCall:
