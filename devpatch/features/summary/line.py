@@ -27,7 +27,6 @@ class Line:
         """``parts`` are those of DEVPATCH_SUMMARY. ``slow`` is in milliseconds."""
         self._record = record
         self._parts = parts
-        self.details = record.known()
         self._repeated = record.most_repeated()
         self.is_slow = record.total * 1000 > slow
         self.is_n_plus_one = self._repeated is not None and self._repeated.number > N_PLUS_ONE
@@ -47,10 +46,11 @@ class Line:
         if "memory" in self._parts and record.growth > _MIB:
             parts.append(f"+{record.growth / _MIB:.1f} MiB")
         if "session" in self._parts:
-            if self.details.session:
-                parts.append(f"session {self.details.session[:_KEY_LENGTH]}")
-            if self.details.user:
-                parts.append(f"user {self.details.user}")
+            details = record.known()
+            if details.session:
+                parts.append(f"session {details.session[:_KEY_LENGTH]}")
+            if details.user:
+                parts.append(f"user {details.user}")
         if (json := record.json) is not None:
             parts.append(json)
         return " · ".join(parts)
@@ -83,6 +83,7 @@ class Line:
     def data(self, request: Request, server: str | None) -> dict[str, Any]:
         """Return the object for the log, which ``summary.schema.json`` describes."""
         record, has = self._record, self._parts.__contains__
+        details = record.known()
         return {
             "time": datetime.fromtimestamp(record.time, timezone.utc).isoformat(timespec="microseconds"),
             "server": server,
@@ -90,7 +91,7 @@ class Line:
             "thread": threading.current_thread().name,
             "method": request.method,
             "path": str(request.environ.get("PATH_INFO") or "/"),
-            "route": self.details.route,
+            "route": details.route,
             "status": request.status,
             "total_ms": _ms(record.total),
             "cpu_ms": _ms(record.cpu),
@@ -99,8 +100,8 @@ class Line:
             "sql": self._sql_data() if has("sql") else None,
             "cache": {**record.cache._asdict(), "ms": _ms(record.cache_seconds)} if has("cache") else None,
             "memory": record.growth if has("memory") else None,
-            "session": (self.details.session or "")[:_KEY_LENGTH] or None if has("session") else None,
-            "user": self.details.user if has("session") else None,
+            "session": (details.session or "")[:_KEY_LENGTH] or None if has("session") else None,
+            "user": details.user if has("session") else None,
             "slow": self.is_slow,
             "n_plus_one": self.is_n_plus_one,
         }

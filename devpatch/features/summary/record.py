@@ -48,6 +48,7 @@ class Record(Observer):
         """``parts`` are those of DEVPATCH_SUMMARY. ``resident`` returns the process's memory in bytes."""
         self._request = request
         self._parts = parts
+        self._has_sql = "sql" in parts
         self._resident = resident
         self._show_query = show_query
         self._queries: list[tuple[str, float]] = []  # without values, and the seconds
@@ -62,7 +63,7 @@ class Record(Observer):
 
     def query(self, sql: str, parameters: Any, seconds: float) -> None:
         """See Observer.query."""
-        if "sql" not in self._parts:
+        if not self._has_sql:
             return
         text = alike(sql)
         self._queries.append((text, seconds))
@@ -77,7 +78,7 @@ class Record(Observer):
 
     def calling_thread(self) -> None:
         """See Observer.calling_thread."""
-        if "sql" in self._parts:
+        if self._has_sql:
             remember_caller()
 
     def cache_call(self, call: CacheCall, seconds: float) -> None:
@@ -105,7 +106,7 @@ class Record(Observer):
 
     def _server_timing(self) -> str:
         metrics = [f"total;dur={self.first_byte * 1000:.1f}"]
-        if "sql" in self._parts:
+        if self._has_sql:
             metrics.append(f'sql;dur={self.query_seconds * 1000:.1f};desc="{count(self.queries, "query")}"')
         if self.cache_calls:
             metrics.append(f'cache;dur={self.cache_seconds * 1000:.1f};desc="{described(self.cache)}"')

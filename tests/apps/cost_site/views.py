@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model, login
 from django.core.cache import caches
 from django.db import connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test.utils import CaptureQueriesContext
 from stock.models import Item
@@ -169,8 +170,13 @@ def thread(request):
 
 
 def wrappers(request):
+    """Answer with the number of execute_wrappers, and whether a method of cursors and one of caches is wrapped."""
     connection.ensure_connection()
-    return JsonResponse([len(connection.execute_wrappers), type(caches["file"]).get.__qualname__], safe=False)
+    methods = (CursorWrapper._execute_with_wrappers, type(caches["file"]).get)
+    return JsonResponse(
+        [len(connection.execute_wrappers), *(hasattr(method, "__wrapped__") for method in methods)],
+        safe=False,
+    )
 
 
 def fail(request):
