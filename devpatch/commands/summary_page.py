@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
 
+from ..features.summary.queries import shortened
 from .summary import Request, Route, milliseconds, numbers
 
 _SESSION_GAP = 300.0  # seconds without a request after which another session begins
@@ -27,7 +28,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; vertical-align: top; font-weight: 400; }
 thead th { color: var(--soft); border-bottom: 1px solid var(--line); }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-tbody th { overflow-wrap: anywhere; }
+tbody th { overflow-wrap: anywhere; min-width: 14rem; }
 .bars { width: 30%; min-width: 10rem; } .time { width: 55%; min-width: 14rem; }
 .track { position: relative; height: 1.1rem; margin-top: .15rem; }
 .bar { position: absolute; top: 0; height: 100%; min-width: 2px; border-radius: 2px; background: var(--bar); }
@@ -63,7 +64,11 @@ def _routes(rows: Sequence[Route]) -> str:
     for row in rows:
         bars = _bar(0, row.p95 / longest, "late") + _bar(0, row.p50 / longest)
         cells = "".join(f'<td class="number">{text}</td>' for text in numbers(row))
-        worst = f"{escape(str(row.worst))}<br><code>{escape(row.worst.sql)}</code>" if row.worst else ""
+        worst = (
+            f"{escape(str(row.worst))}<br><code>{escape(shortened(row.worst.sql))}</code>"
+            if row.worst
+            else ""
+        )
         lines.append(
             f'<tr><th scope="row">{escape(row.name)}</th><td><div class="track">{bars}</div></td>'
             f"{cells}<td>{worst}</td></tr>"
