@@ -100,6 +100,7 @@ def _watch_create(create: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PATCHES = (
+    # With its arguments, so that the check does not call the function that makes the new one.
     Decorate(
         "django.core.cache",
         "CacheHandler.create_connection",

@@ -51,12 +51,4 @@ def _static_prefixes() -> tuple[str, ...]:
     return tuple(prefix for prefix in prefixes if isinstance(prefix, str) and prefix.strip("/"))
 
 
-PATCHES = (
-    Decorate(
-        "django.core.handlers.wsgi",
-        "WSGIRequest.__init__",
-        Capability.COSTS,
-        _watch_init,
-        ("request", "environ"),
-    ),
-)
+PATCHES = (Decorate("django.core.handlers.wsgi", "WSGIRequest.__init__", Capability.COSTS, _watch_init),)

@@ -90,6 +90,7 @@ def _hide_frames(sender: Any = None, exception: BaseException | None = None, **_
 
 
 PATCHES = (
+    # With its arguments, so that the check does not call the function that makes the new one.
     Decorate("flask_caching", "Cache.init_app", Capability.COSTS, _watch_init, ("cache", "app")),
     # Flask sends it before it prints the traceback. A call of a cache that failed has a frame of devpatch.
     Connect("flask.signals", "got_request_exception", Capability.COSTS, _hide_frames),

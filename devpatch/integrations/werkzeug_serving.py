@@ -251,7 +251,7 @@ PATCHES = (
     Expect(_MODULE, f"{_HANDLER}.finish", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, f"{_HANDLER}.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")),
     Expect(_MODULE, f"{_HANDLER}.send_response_only", Capability.RESPONSES, ("handler", "code", "message")),
-    Decorate(_MODULE, f"{_HANDLER}.end_headers", Capability.COSTS, _watch_end_headers, ("handler",)),
+    Decorate(_MODULE, f"{_HANDLER}.end_headers", Capability.COSTS, _watch_end_headers),
     Expect(_MODULE, "make_server", Capability.THREADS, ("host", "port", "app", "threaded")),
     Replace(_MODULE, "InternalServerError", Capability.ERRORS, _make_internal_server_error),
     Replace(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),

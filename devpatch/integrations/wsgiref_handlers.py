@@ -161,6 +161,6 @@ PATCHES = (
     Expect(_MODULE, "BaseHandler.finish_response", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.handle_error", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.close", Capability.RESPONSES, ("handler",)),
-    Decorate(_MODULE, "BaseHandler.send_headers", Capability.COSTS, _watch_send_headers, ("handler",)),
+    Decorate(_MODULE, "BaseHandler.send_headers", Capability.COSTS, _watch_send_headers),
     Expect(_MODULE, "BaseHandler.result_is_file", Capability.COSTS, ("handler",)),
 )
