@@ -2,7 +2,8 @@
 
 Django calls ``_execute_with_wrappers`` for each query, also without DEBUG. That method is watched. A function in a
 connection's ``execute_wrappers``, which is Django's public way, would cost each query some microseconds more, and
-other code would see it in that list. COMMIT, ROLLBACK and BEGIN take another way, which Django itself lists for DEBUG only.
+other code would see it in that list. COMMIT, ROLLBACK and BEGIN take another way, which Django itself lists for
+DEBUG only.
 
 Limits: COMMIT and ROLLBACK of Oracle are not seen, because its backend has its own reference to Django's function.
 """
