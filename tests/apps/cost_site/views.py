@@ -1,6 +1,7 @@
 """Each of the KINDS makes a number of queries, and answers with the number that Django itself has counted."""
 
 import asyncio
+import mmap
 import threading
 import time
 from contextlib import ExitStack
@@ -193,7 +194,10 @@ kept = []
 
 
 def memory(request):
-    kept.append(b"x" * 8_000_000)
+    # Not bytes: the memory of freed bytes may be used again.
+    kept.append(mmap.mmap(-1, 8_000_000))
+    for _ in range(8):
+        kept[-1].write(b"x" * 1_000_000)
     return HttpResponse("ok")
 
 
