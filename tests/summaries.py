@@ -133,3 +133,14 @@ def timing(response) -> dict[str, str]:
     headers = re.findall(r"^Server-Timing: (.*)$", response.headers, re.MULTILINE | re.IGNORECASE)
     metrics = [metric for header in headers for metric in re.split(r", (?=\w+;)", header.strip())]
     return {name: rest for name, _, rest in (metric.partition(";") for metric in metrics)}
+
+
+def number_in(response) -> int:
+    """Return the number that is the body of a response, which may be chunked."""
+    data, body = response.body, b""
+    if "transfer-encoding: chunked" not in response.headers.lower():
+        return int(data)
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    return int(body)

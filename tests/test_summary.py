@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from harness import free_port, wait_for
-from summaries import COMMANDS, start, timing  # noqa: F401
+from summaries import COMMANDS, number_in, start, timing  # noqa: F401
 
 DJANGO_KINDS = ("sync", "databases", "atomic", "raw", "wrapped", "asynchronous", "gathered", "stream")
 FLASK_KINDS = ("sync", "raw", "asynchronous", "stream")
@@ -41,8 +41,7 @@ class TestNumbers:
         for kind in kinds_of(name):
             response, line = project.get(f"/{kind}/5/")
             assert response.status == 200, kind
-            body = response.body.split(b"\r\n")[1] if b"\r\n" in response.body else response.body
-            number = int(body)
+            number = number_in(response)
             assert number >= 5
             assert line["sql"]["count"] == number, kind
             assert line["route"] in (f"{kind}/<int:number>/", f"/{kind}/<int:number>/")
@@ -155,8 +154,7 @@ class TestConcurrency:
         def ask(path):
             response = project.server.get(path)
             assert response.status == 200, path
-            body = response.body.split(b"\r\n")[1] if b"\r\n" in response.body else response.body
-            answers.setdefault(path.partition("?")[0], []).append(int(body))
+            answers.setdefault(path.partition("?")[0], []).append(number_in(response))
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, paths))

@@ -9,6 +9,8 @@ from sqlalchemy import event
 
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{os.environ['SITE_FOLDER']}/one.sqlite3"
+# Older versions keep one connection, and Flask runs an asynchronous view in another thread.
+app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"check_same_thread": False}}
 app.config["CACHE_TYPE"] = "SimpleCache"
 db = SQLAlchemy(app)
 cache = Cache(app)
@@ -65,7 +67,7 @@ async def asynchronous(number):
 @app.get("/stream/<int:number>/")
 def stream(number):
     def body():
-        yield ""
+        yield " "
         query(number)
         yield str(g.get("number", 0))
 

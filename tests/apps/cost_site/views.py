@@ -122,7 +122,7 @@ async def gathered(request, number):
 def stream(request, number):
     def body():
         with Counted() as counted:
-            yield ""
+            yield " "
             for _ in range(number):
                 time.sleep(0.001)
                 query(1)
