@@ -65,6 +65,7 @@ def full(session):
     each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
+    optional += ("flask-sqlalchemy", "flask-caching", "psycopg[binary]")
     optional += ("channels", "djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)

@@ -129,7 +129,8 @@ def start() -> None:
     # Removed from the environment, so that no child process mistakes itself for the worker.
     worker = os.environ.pop("_DEVPATCH_WORKER", None)
     try:
-        if worker is not None or os.environ.get("DEVPATCH_ERROR_LOG") or os.environ.get("DEVPATCH_FAILSAFE"):
+        needs_launch = ("DEVPATCH_ERROR_LOG", "DEVPATCH_SUMMARY_LOG", "DEVPATCH_FAILSAFE")
+        if worker is not None or any(map(os.environ.get, needs_launch)):
             _remember_launch()
         if worker is not None:
             # The code may call sys.exit while a command line, which runs before the server, loads it.

@@ -14,7 +14,7 @@ from .features import Feature
 from .lifecycle import sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
-from .patching import Capability, Lacks, Outcome, Patch, ledger
+from .patching import ON_DEMAND, Capability, Lacks, Outcome, Patch, ledger
 from .refusals import refuse, replace_entry
 
 Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
@@ -73,8 +73,10 @@ class Activation:
     ) -> list[Feature]:
         """Make the patches and activate the features that can work on this start. Return these features."""
         if any(feature.watches_requests for feature in wanted):
+            not_needed = ON_DEMAND.difference(*(feature.needs for feature in wanted))
             for patch in self._serving_patches(start.server):
-                ledger.apply_when_imported(patch)
+                if patch.provides not in not_needed:
+                    ledger.apply_when_imported(patch)
         refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
         active = []
         for feature in wanted:

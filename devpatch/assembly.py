@@ -82,18 +82,25 @@ def servers() -> tuple[Server, ...]:
 def _applications() -> tuple[ModuleType, ...]:
     """Return the integrations of applications, which any server may serve."""
     from .integrations import (
+        asgiref_sync,
+        django_cache,
         django_db,
         django_handlers,
+        django_requests,
         django_wsgi,
+        flask_caching,
         flask_handlers,
+        flask_routes,
         flask_signals,
         flask_wrappers,
         rest_framework_views,
+        sqlalchemy_engine,
         werkzeug_debug,
     )
 
-    django = (django_handlers, django_db, django_wsgi, rest_framework_views)
-    return (*django, werkzeug_debug, flask_signals, flask_handlers, flask_wrappers)
+    django = (django_handlers, django_db, django_cache, django_requests, django_wsgi, rest_framework_views)
+    flask = (flask_signals, flask_handlers, flask_routes, flask_wrappers, flask_caching)
+    return (*django, asgiref_sync, werkzeug_debug, *flask, sqlalchemy_engine)
 
 
 @cache
@@ -104,9 +111,10 @@ def features() -> tuple[Feature, ...]:
     from .features.failfast import FailFast
     from .features.failsafe.feature import FailSafe
     from .features.on_error.feature import OnError
+    from .features.summary.feature import Summary
     from .features.threaded.feature import Threaded
 
-    return (ErrorLog(), OnError(), ExcInfo(), FailFast(), Threaded(), FailSafe())
+    return (ErrorLog(), OnError(), ExcInfo(), FailFast(), Threaded(), FailSafe(), Summary())
 
 
 def _integrations_of(server: str) -> Iterator[ModuleType]:

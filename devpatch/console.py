@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 _MAX_TEXT = 50_000  # characters kept of each text on stderr
@@ -15,7 +16,7 @@ _MAX_TOTAL = 500_000  # characters kept of all texts together
 
 
 # The colours of the lines, by their weight (ECMA-48, section 8.3.117).
-INFO, WARNING, ERROR = "36", "33", "31;1"
+INFO, WARNING, ERROR, DIM = "36", "33", "31;1", "2"
 # Sequences that a terminal acts on (ECMA-48, section 5.4, and operating system commands).
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]"
@@ -36,6 +37,17 @@ def say(message: str, colour: str = INFO) -> None:
 def write(text: str) -> None:
     """Print a block, such as a traceback, without its control characters."""
     _print(plain(text))
+
+
+def note(text: str, colour: str = DIM, highlight: Callable[[str], str] | None = None) -> None:
+    """Print one line that belongs to the server's line above it.
+
+    On a terminal it has ``colour``, or what ``highlight`` makes of it.
+    """
+    line = f"    {plain(' '.join(text.splitlines()))}"
+    if _is_coloured_as_before(sys.stderr):
+        line = f"\x1b[{colour}m{line}\x1b[0m" if highlight is None else highlight(line)
+    _print(f"{line}\n")
 
 
 def _print(text: str) -> None:
@@ -59,8 +71,16 @@ def _is_coloured() -> bool:
     return is_terminal and knows_colours and os.environ.get("TERM") != "dumb"
 
 
+@lru_cache(maxsize=1)
+def _is_coloured_as_before(stream: Any) -> bool:
+    """Return what ``_is_coloured`` returned first for ``stream``, for lines that each request prints."""
+    return _is_coloured()
+
+
 def plain(text: str) -> str:
     """Return ``text`` without the sequences of terminals, and with other control characters as code points."""
+    if text.isprintable():  # None of these characters is printable.
+        return text
     text = _SEQUENCES.sub("", text.replace("\r\n", "\n"))
     return _CONTROLS.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
 

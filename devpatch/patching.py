@@ -34,8 +34,13 @@ class Capability(enum.Enum):
     ENDING = "end the serving loop"
     THREADS = "choose how requests are handled"
     FIRST_START = "see how a command's first start ends"
+    COSTS = "see what a request costs"
     EXC_INFO = "hand the exception to start_response"
     WORKERS = "start the reloader's workers, and know why they end"
+
+
+# Patches for these are made only for a feature that needs them, because the patched code runs very often.
+ON_DEMAND = frozenset({Capability.COSTS})
 
 
 class Outcome(enum.Enum):

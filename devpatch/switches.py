@@ -70,6 +70,37 @@ def callables(text: str) -> tuple[str, ...]:
     return names
 
 
+# The parts of DEVPATCH_SUMMARY. "sql+" includes "sql".
+SUMMARY_PARTS = ("time", "sql", "cache", "memory", "session", "ajax", "header")
+EACH_QUERY = "sql+"
+_USUAL_PARTS = ("time", "sql", "cache", "memory", "header")
+
+
+def summary_parts(text: str) -> tuple[str, ...]:
+    """Read a boolean, or the names of parts, separated by commas. False gives no part. Raises ValueError."""
+    names = {name.strip().lower() for name in text.split(",") if name.strip()}
+    if EACH_QUERY in names:
+        names.add("sql")
+    if names and names <= {*SUMMARY_PARTS, EACH_QUERY}:
+        return tuple(name for name in (*SUMMARY_PARTS, EACH_QUERY) if name in names)
+    return _USUAL_PARTS if boolean(text) else ()
+
+
+def milliseconds(text: str) -> int:
+    """Read a whole number of milliseconds, at least 1. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def path_prefixes(text: str) -> tuple[str, ...]:
+    """Read the beginnings of URL paths, separated by commas. Raises ValueError."""
+    prefixes = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not prefixes or not all(prefix.startswith("/") for prefix in prefixes):
+        raise ValueError(text)
+    return prefixes
+
+
 # The URLs that the editors register: their documentation, or that of an extension for them.
 _EDITORS = {
     "vscode": "vscode://file/{path}:{line}",
@@ -171,6 +202,34 @@ ERROR_LOG = Switch(
     "the path of a file",
     "append every unhandled request error and every failed load that is held to the file, one JSON object per line",
 )
+SUMMARY = Switch(
+    "DEVPATCH_SUMMARY",
+    summary_parts,
+    (),
+    f"{BOOLEAN_VALUES}, or a list of {', '.join(SUMMARY_PARTS)} and {EACH_QUERY}, separated by commas",
+    "print what each request cost under its log line, and send it to the browser's developer tools",
+)
+SUMMARY_SLOW = Switch(
+    "DEVPATCH_SUMMARY_SLOW",
+    milliseconds,
+    1000,
+    "a number of milliseconds",
+    "DEVPATCH_SUMMARY marks a request that takes longer",
+)
+SUMMARY_IGNORE = Switch(
+    "DEVPATCH_SUMMARY_IGNORE",
+    path_prefixes,
+    (),
+    "the beginnings of URL paths, such as /health, separated by commas",
+    "DEVPATCH_SUMMARY leaves these requests out, besides static and media files",
+)
+SUMMARY_LOG = Switch(
+    "DEVPATCH_SUMMARY_LOG",
+    str,
+    (),
+    "the path of a file",
+    "DEVPATCH_SUMMARY appends each request to the file too, one JSON object per line",
+)
 
 EDITOR = Switch(
     "DEVPATCH_EDITOR",
@@ -190,10 +249,11 @@ VERBOSE = _flag("DEVPATCH_VERBOSE", "explain in a line of its own what each swit
 
 SWITCHES = (
     *(DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG),
+    *(SUMMARY, SUMMARY_SLOW, SUMMARY_IGNORE, SUMMARY_LOG),
     *(EDITOR, EDITOR_PATHS, VERBOSE),
 )
 # The switches that turn a feature on.
-FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG)
+FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG, SUMMARY)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ SWITCHES = {
     "DEVPATCH_EXC_INFO": "1",
     "DEVPATCH_ON_ERROR": "package.module:callable",
     "DEVPATCH_ERROR_LOG": "errors.jsonl",
+    "DEVPATCH_SUMMARY": "1",
     "DEVPATCH_DISABLE": "1",
 }
 COMBINATIONS = [

@@ -21,11 +21,11 @@ from types import ModuleType
 from typing import Any
 
 from ..console import say
-from ..lifecycle import requests, sessions, starts, threads
+from ..lifecycle import costs, requests, sessions, starts, threads
 from ..lifecycle.connections import is_at_end
 from ..lifecycle.endings import ending
 from ..lifecycle.proof import prove
-from ..patching import Capability, Expect, Replace, Wrap, ledger, module_proxy
+from ..patching import Capability, Decorate, Expect, Replace, Wrap, ledger, module_proxy
 
 _MODULE = "werkzeug.serving"
 # Since this version, it overflows the kernel's queue of events while it adds its watches, and no change is seen.
@@ -159,6 +159,17 @@ def _watch_status(send_response_only: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
+def _watch_end_headers(end_headers: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        # A response whose length is known is complete.
+        is_stream = b"\r\ncontent-length:" not in b"".join(getattr(handler, "_headers_buffer", ())).lower()
+        for name, value in costs.headers(requests.current(handler), is_stream):
+            handler.send_header(name, value)
+        end_headers(handler)
+
+    return watched
+
+
 def _watch_connection_dropped(connection_dropped: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any, error: BaseException, environ: Any = None) -> Any:
         # Called for every connection error, also for one that the application raises.
@@ -205,6 +216,7 @@ def _make_selectors(module: ModuleType) -> ModuleType:
         error = None if request.server_answers else request.exception()
         if error is None:
             request.note_written()
+            request.note_logged()  # Werkzeug prints its line before the response's first byte.
         else:
             request.note(error)
             request.note_reads_before_answer()
@@ -239,6 +251,7 @@ PATCHES = (
     Expect(_MODULE, f"{_HANDLER}.finish", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, f"{_HANDLER}.connection_dropped", Capability.ERRORS, ("handler", "error", "environ")),
     Expect(_MODULE, f"{_HANDLER}.send_response_only", Capability.RESPONSES, ("handler", "code", "message")),
+    Decorate(_MODULE, f"{_HANDLER}.end_headers", Capability.COSTS, _watch_end_headers),
     Expect(_MODULE, "make_server", Capability.THREADS, ("host", "port", "app", "threaded")),
     Replace(_MODULE, "InternalServerError", Capability.ERRORS, _make_internal_server_error),
     Replace(_MODULE, "selectors", Capability.RESPONSES, _make_selectors, ("DefaultSelector",)),

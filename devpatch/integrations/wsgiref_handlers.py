@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..lifecycle import connections, requests
+from ..lifecycle import connections, costs, requests
 from ..lifecycle.endings import ending
 from ..lifecycle.tracebacks import hide_own_frames
 from ..patching import Capability, Decorate, Expect, ledger
@@ -124,8 +124,29 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
         except BaseException as error:
             request.note(error)
             raise
+        request.note_logged()
 
     return watched
+
+
+def _watch_send_headers(send_headers: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(handler: Any) -> None:
+        for name, value in costs.headers(requests.current(handler), _is_stream(handler)):
+            handler.headers.add_header(name, value)
+        send_headers(handler)
+
+    return watched
+
+
+def _is_stream(handler: Any) -> bool:
+    """Whether the application is still making the response, of which the first bytes are known."""
+    result = handler.result
+    streaming = getattr(result, "streaming", None)  # of Django's responses
+    if isinstance(streaming, bool):
+        return streaming
+    return not isinstance(result, list | tuple) and (
+        handler.result_is_file() or "Content-Length" not in handler.headers
+    )
 
 
 _STEPS = {
@@ -140,4 +161,6 @@ PATCHES = (
     Expect(_MODULE, "BaseHandler.finish_response", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.handle_error", Capability.ERRORS, ("handler",)),
     Expect(_MODULE, "BaseHandler.close", Capability.RESPONSES, ("handler",)),
+    Decorate(_MODULE, "BaseHandler.send_headers", Capability.COSTS, _watch_send_headers),
+    Expect(_MODULE, "BaseHandler.result_is_file", Capability.COSTS, ("handler",)),
 )

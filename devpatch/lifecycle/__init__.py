@@ -5,6 +5,7 @@ These modules call both back and import neither.
 
     starts        a server is about to serve; which server objects are watched
     requests      a request from its start to its end, and its first unhandled error
+    costs         what a request costs: queries, calls of caches
     connections   the client's connection
     threads       whether requests run concurrently
     applications  calls of a WSGI application by any server
@@ -14,4 +15,5 @@ These modules call both back and import neither.
     proof         a test, in this process, that a server's requests are seen
     tracebacks    tracebacks without devpatch's frames
     failures      exceptions as data
+    log_files     files to which lines of JSON are appended
 """

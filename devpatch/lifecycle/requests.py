@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..console import say
 from .connections import body_of, client_caused
+
+if TYPE_CHECKING:
+    from .costs import Observer
 
 
 class Event:
@@ -27,6 +30,7 @@ class Event:
 
     BEGUN = "begun"  # the application is about to be called
     WRITTEN = "written"  # the last byte of the response was written; this event may come more than once
+    LOGGED = "logged"  # that, and the server has printed its line of the log; also when the request ends
     ONLY_READS = "only reads"  # from now on the server only reads what the client may still send
     HANDLED = (
         "handled"  # a handler of the program turned an exception into a response with status 500 or more
@@ -137,6 +141,7 @@ class Request:
     framework: str | None = None
     handled: BaseException | None = None  # an exception that a handler of the program answers
     status: int | None = None  # of the response, once it is known; see ``want_status``
+    costs: Observer | None = None  # receives what the request costs
     server_answers = False  # whether the server itself is making the response to the error
     _exempted: BaseException | None = None
     _answered = False
@@ -256,6 +261,11 @@ class Request:
             self._answered = True
             self._emit(Event.ANSWERED)
 
+    def note_logged(self) -> None:
+        """Record that the response was written, and that the server has printed its line of the log."""
+        if self._listeners[Event.LOGGED]:
+            self._emit(Event.LOGGED)
+
     def note_reads_before_answer(self) -> None:
         """Record that the server reads the client's bytes to their end before it answers the error."""
         if self.error is not None:
@@ -271,6 +281,7 @@ class Request:
 
     def end(self) -> None:
         """Record that the server has finished with the request. A second call does nothing."""
+        self.note_logged()  # A response that was cut short has no line of its own.
         if self.error is not None:
             self.note_written()
             self._emit(Event.ENDED)

@@ -1,9 +1,10 @@
-"""Whether a server's requests run concurrently, and what a thread must clean up."""
+"""Whether a server's requests run concurrently, how long one waited for a thread, and what a thread must clean up."""
 
 from __future__ import annotations
 
 import socketserver
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 # A thread calls these before it ends. Frameworks keep resources per thread, such as database connections.
@@ -11,6 +12,9 @@ cleanups: list[Callable[[], object]] = []
 
 _concurrent: bool | None = None  # None: as the server does by default
 _wait: Callable[[], object] | None = None
+
+# How long this context's next request has waited for a thread, in seconds.
+_waited: ContextVar[float] = ContextVar("devpatch_waited", default=0.0)
 
 
 def forks(server_class: Any) -> bool:
@@ -43,3 +47,16 @@ def wait_until_done() -> None:
     """Wait for the requests in progress. The program has ended its serving loop."""
     if _wait is not None:
         _wait()
+
+
+def note_wait(seconds: float) -> None:
+    """Record that the connection that is handled in this context has waited for a thread."""
+    _waited.set(seconds)
+
+
+def take_wait() -> float:
+    """Return for how many seconds the request that begins in this context has waited. The next one has not."""
+    seconds = _waited.get()
+    if seconds:
+        _waited.set(0.0)
+    return seconds

@@ -1,1 +1,1 @@
-"""DEVPATCH_ERROR_LOG: the feature, the file that it writes, and the schema of its lines."""
+"""DEVPATCH_ERROR_LOG: the feature, and the schema of its lines."""

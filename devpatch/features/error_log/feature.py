@@ -14,12 +14,12 @@ from typing import Any
 
 from ... import switches
 from ...console import shown_path
-from ...lifecycle import failures, loads, requests, starts
+from ...lifecycle import failures, loads, requests
+from ...lifecycle.log_files import LogFile, path_of, why_not_writable
 from ...lifecycle.starts import Start
 from ...lifecycle.tracebacks import hide_own_frames
 from ...patching import Capability, ledger
 from .. import Feature
-from .file import LogFile, check
 
 _MASK = "***"
 _CREDENTIALS = re.compile(r"//[^/@]*@")
@@ -46,13 +46,7 @@ class ErrorLog(Feature):
 
     def unusable(self, settings: switches.Settings) -> str | None:
         """See Feature.unusable."""
-        path = _path_in(settings)
-        try:
-            check(path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            return f"{self.switch.name}={path!r} can't be written ({reason}): name a file in a folder that is there"
-        return None
+        return why_not_writable(self.switch.name, _path_in(settings))
 
     def activate(self, settings: switches.Settings) -> None:
         """See Feature.activate."""
@@ -64,7 +58,7 @@ class ErrorLog(Feature):
         if self._file is None:
             path = _path_in(settings)
             loads.written.add(path)
-            self._file = LogFile(path)
+            self._file = LogFile(path, self.name)
         return self._file
 
     def _report(self, request: requests.Request) -> None:
@@ -136,5 +130,4 @@ def masked(url: str) -> str:
 
 
 def _path_in(settings: switches.Settings) -> str:
-    path = os.path.expanduser(str(settings[switches.ERROR_LOG]))
-    return os.path.abspath(os.path.join(starts.launch_folder or os.curdir, path))
+    return path_of(settings[switches.ERROR_LOG])

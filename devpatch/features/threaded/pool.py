@@ -10,8 +10,12 @@ import contextvars
 import queue
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+
+from ...lifecycle import threads
 
 Task = Callable[[], object]
 
@@ -44,7 +48,7 @@ class Pool:
             if self._idle:
                 self._idle.pop().box.put(task)
             elif (self.bound is not None and self._threads >= self.bound) or not self._start(task):
-                self._waiting.append(task)
+                self._waiting.append(partial(_run_after_wait, task, time.perf_counter()))
             self._unfinished += 1
 
     def _start(self, task: Task) -> bool:
@@ -104,6 +108,12 @@ class Pool:
                 self._threads -= 1
                 return None
         return thread.box.get()  # The thread has just got a task.
+
+
+def _run_after_wait(task: Task, since: float) -> None:
+    """Run ``task``, which has waited for a thread since the time ``since`` of ``time.perf_counter``."""
+    threads.note_wait(time.perf_counter() - since)
+    task()
 
 
 class _Thread(threading.Thread):

@@ -1,4 +1,4 @@
-"""The file of DEVPATCH_ERROR_LOG.
+"""Files to which lines of JSON are appended: DEVPATCH_ERROR_LOG and DEVPATCH_SUMMARY_LOG.
 
 Limits: lines of several processes are not mixed if the file system appends atomically, as local file systems do on
 POSIX. On Windows, a lock on the file's first byte prevents it.
@@ -15,7 +15,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...console import WARNING, plain_data, say
+from ..console import WARNING, plain_data, say
+from . import starts
+
+
+def path_of(value: object) -> str:
+    """Return the absolute path for the value of a switch. It may be relative to the folder of Python's start."""
+    path = os.path.expanduser(str(value))
+    return os.path.abspath(os.path.join(starts.launch_folder or os.curdir, path))
+
+
+def why_not_writable(switch: str, path: str) -> str | None:
+    """Return the line that says why the file that ``switch`` names can't be written, or None."""
+    try:
+        check(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"{switch}={path!r} can't be written ({reason}): name a file in a folder that is there"
+    return None
 
 
 def check(path: str) -> None:
@@ -37,8 +54,10 @@ def _descriptor(path: str) -> int:
 class LogFile:
     """A file to which lines are appended. It is opened for each line, so it may be moved or deleted in between."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, feature: str) -> None:
+        """``feature`` is the name of the feature that writes, for the message of a failure."""
         self._path = path
+        self._feature = feature
         self._lock = threading.Lock()
         self._reported = False
 
@@ -57,7 +76,7 @@ class LogFile:
                 self._reported = True
                 reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
                 say(
-                    f"error-log: {self._path} can't be written ({reason}); the server goes on without it",
+                    f"{self._feature}: {self._path} can't be written ({reason}); the server goes on without it",
                     WARNING,
                 )
 

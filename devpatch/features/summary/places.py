@@ -1,0 +1,77 @@
+"""The line of the user's own code that made a query.
+
+This is the only place that reads the call stack. It knows neither requests nor errors by it: if it finds nothing, a
+line of the summary has no file name, and nothing else changes. It reads only the stack of the thread that calls it,
+with a function of the standard library. ``traceback.extract_stack`` would read source files for each query.
+
+An asynchronous method of Django's ORM, such as ``aget``, makes its query in another thread, on whose stack no code of
+the user is. So the line is read before the call of that thread, and a context variable takes it there.
+
+Limits: a query that a template makes has the line of the view that renders the template.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import traceback
+from contextvars import ContextVar
+from functools import lru_cache
+from types import FrameType
+from typing import NamedTuple
+
+from ...console import shown_path
+from ...lifecycle import costs
+from ...lifecycle.failures import is_own
+
+
+class Place(NamedTuple):
+    """A line of a file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{_shown(self.file)}:{self.line}"
+
+
+@lru_cache(maxsize=1000)
+def _shown(file: str) -> str:
+    return shown_path(file)
+
+
+# Where the code that runs in this context was called from, if it runs in another thread than its caller.
+_caller: ContextVar[Place | None] = ContextVar("devpatch_caller", default=None)
+
+
+def remember_caller() -> None:
+    """Remember the line that ``own_line`` returns, for the thread that is about to be called."""
+    _caller.set(own_line())
+
+
+def own_line() -> Place | None:
+    """Return the innermost line of the user's own code that is running, or None.
+
+    Before Python 3.14, ``walk_stack`` leaves out this function's callers in devpatch: the record, the lifecycle and
+    the integration.
+    """
+    # Only the first frame is taken from it, because it computes the line of each frame.
+    frame: FrameType | None = next(traceback.walk_stack(None))[0]
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file == _SERVER:
+            return None  # The server called the application here. What called the server made no query.
+        if file in costs.thread_entries:
+            return _caller.get()
+        if _is_own_source(file):
+            return Place(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+_SERVER = socketserver.__file__
+
+
+@lru_cache(maxsize=5000)
+def _is_own_source(file: str) -> bool:
+    # Jinja compiles templates to code with the template's file name, but with other line numbers.
+    return file.endswith(".py") and is_own(file)
