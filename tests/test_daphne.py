@@ -350,13 +350,15 @@ class TestLines:
         2. A reload repeats none.
         """
         variables = {**ON, **SAFE, "DEVPATCH_ERROR_LOG": str(tmp_path / "errors")}
-        server, source = serve_copy(RELOAD, **variables, DEVPATCH_THREADED="2", DEVPATCH_EXC_INFO="1")
+        without = {"DEVPATCH_THREADED": "2", "DEVPATCH_EXC_INFO": "1", "DEVPATCH_SUMMARY": "1"}
+        server, source = serve_copy(RELOAD, **variables, **without)
         save(source, repaired(source.read_text(), 1))
         wait_for_version(server, 1)
         lines = [line for line in messages_of(server) if "views.py changed" not in line]
         assert sorted(lines) == [
             f"devpatch: error log to {tmp_path / 'errors'}, fail-fast (exit 1), fail-safe",
             "devpatch: exc-info has no effect on daphne: ASGI has no start_response",
+            "devpatch: summary has no effect on daphne: its tasks share a thread, so their costs are not told apart",
             "devpatch: threaded has no effect on daphne: an event loop serves all requests",
         ]
 

@@ -295,6 +295,7 @@ def _is_busy(server: Any) -> bool:
 LACKS = (
     Lacks(_MODULE, "Server", Capability.THREADS, "an event loop serves all requests"),
     Lacks(_MODULE, "Server", Capability.EXC_INFO, "ASGI has no start_response"),
+    Lacks(_MODULE, "Server", Capability.COSTS, "its tasks share a thread, so their costs are not told apart"),
 )
 PATCHES = (
     Decorate(_MODULE, "Server.run", Capability.ENDING, _watch_run, ("server",)),
