@@ -10,6 +10,10 @@ import threading
 from harness import TIMEOUT, wait_for
 
 
+class DebuggerIsSilent(Exception):
+    """The debugger has accepted a connection, and answers nothing. That happens on a machine under heavy load."""
+
+
 class DebugClient:
     """One debugged process. ``events`` are the names and bodies of the events that came, in their order."""
 
@@ -19,18 +23,26 @@ class DebugClient:
         self._port = port
         self._responses: queue.Queue = queue.Queue()
         self._sequence = 0
-        self._connection = wait_for(self._connect, f"a debugger at port {port}")
-        threading.Thread(target=self._read, daemon=True).start()
-        self._connection.settimeout(None)
-        self.request("initialize", adapterID="test", pathFormat="path")
+        self._connect()
         self._send("attach", arguments or {"justMyCode": True, "subProcess": True})
         self.wait_for_event("initialized")
 
     def _connect(self):
+        """Connect and initialize. Raises DebuggerIsSilent."""
+        self._connection = wait_for(self._open, f"a debugger at port {self._port}")
+        threading.Thread(target=self._read, args=(self._connection,), daemon=True).start()
         try:
-            return socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT)
+            self.request("initialize", adapterID="test", pathFormat="path")
+        except queue.Empty:
+            raise DebuggerIsSilent from None
+
+    def _open(self):
+        try:
+            connection = socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT)
         except OSError:
             return None
+        connection.settimeout(None)
+        return connection
 
     def set_breakpoint(self, path, line):
         """Stop at a line of a file, and let the process go on until then."""
@@ -71,8 +83,8 @@ class DebugClient:
         self._connection.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
         return self._sequence
 
-    def _read(self):
-        stream = self._connection.makefile("rb")
+    def _read(self, connection):
+        stream = connection.makefile("rb")
         while line := stream.readline():
             name, _, value = line.decode().partition(":")
             if name.lower() == "content-length":
