@@ -22,6 +22,9 @@ HALF_BODY = b"x" * 20_000
 FULL_LENGTH = f"Content-Length: {2 * len(HALF_BODY)}"
 
 
+fast_reload = False  # whether to turn fast reload on wherever a test turns fail-safe on
+
+
 def free_port() -> int:
     """Return a free port that other tests are unlikely to get, below the ports of clients."""
     while True:
@@ -54,6 +57,8 @@ def clean_environment(**variables: str) -> dict[str, str]:
         if not name.startswith(("DEVPATCH_", "PYTEST_", "FLASK_", "DJANGO_", "SITE_", "COV_", "PYTHON"))
         and name not in ("RUN_MAIN", "WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD")
     }
+    if fast_reload and "DEVPATCH_FAILSAFE" in variables:
+        environ["DEVPATCH_FASTRELOAD"] = "1"
     return {**environ, "DJANGO_RUNSERVER_HIDE_WARNING": "true", **variables}
 
 
