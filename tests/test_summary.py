@@ -168,7 +168,7 @@ class TestConcurrency:
     def test_the_wait_for_a_thread_is_told_apart(self, start):  # noqa: F811
         """Two threads, and a third request that has to wait for them."""
         project = start("runserver", DEVPATCH_THREADED="2")
-        threads = [threading.Thread(target=project.server.get, args=("/slow/?seconds=1",)) for _ in range(2)]
+        threads = [threading.Thread(target=project.server.get, args=("/slow/?seconds=3",)) for _ in range(2)]
         for thread in threads:
             thread.start()
         time.sleep(0.4)
@@ -179,7 +179,7 @@ class TestConcurrency:
         assert line["total_ms"] < line["queue_ms"]
         assert float(timing(response)["queue"].removeprefix("dur=")) == pytest.approx(line["queue_ms"], abs=1)
         assert re.search(r"waited \d+ ms for a thread", project.printed("/ok/"))
-        assert all(other["queue_ms"] == 0 for other in project.lines("/slow/"))
+        assert all(other["queue_ms"] < line["queue_ms"] for other in project.lines("/slow/"))
 
 
 @pytest.fixture(scope="module")
