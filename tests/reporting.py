@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import json
 from datetime import datetime, timedelta, timezone
@@ -42,23 +43,27 @@ class Reports:
         return self.lines(), self.events()
 
 
-_validator = None
+@functools.cache
+def _validator(package, name):
+    try:
+        import jsonschema
+    except ImportError:
+        return None
+    schema = importlib.resources.files(package) / name
+    return jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+
+
+def parse(text, package, name):
+    """Return the parsed line. Check it by the schema ``name`` of a package, if jsonschema is installed."""
+    line = json.loads(text)
+    if validator := _validator(package, name):
+        validator.validate(line)
+    return line
 
 
 def valid(text):
-    """Return the parsed line. Check its time, and its schema if jsonschema is installed."""
-    global _validator
-    line = json.loads(text)
-    if _validator is None:
-        try:
-            import jsonschema
-        except ImportError:
-            _validator = False
-        else:
-            schema = importlib.resources.files("devpatch.features.error_log") / "error_log.schema.json"
-            _validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
-    if _validator:
-        _validator.validate(line)
+    """Return the parsed line of an error log. Check its schema and its time."""
+    line = parse(text, "devpatch.features.error_log", "error_log.schema.json")
     age = datetime.now(timezone.utc) - datetime.fromisoformat(line["time"])
     assert timedelta(0) <= age < timedelta(minutes=30)
     return line

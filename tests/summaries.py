@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import importlib.util
-import json
 import re
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import APPS, DevServer, clean_environment, free_port, wait_for
+from reporting import parse
 
 COMMANDS = {
     "runserver": ("django", "manage.py runserver 127.0.0.1:{port}"),
@@ -108,24 +107,9 @@ def migrate(directory, environ):
         )
 
 
-_validator = None
-
-
 def valid(text: str) -> dict:
-    """Return the parsed line. Check its schema, if jsonschema is installed."""
-    global _validator
-    line = json.loads(text)
-    if _validator is None:
-        try:
-            import jsonschema
-        except ImportError:
-            _validator = False
-        else:
-            schema = importlib.resources.files("devpatch.features.summary") / "summary.schema.json"
-            _validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
-    if _validator:
-        _validator.validate(line)
-    return line
+    """Return the parsed line of a summary log. Check its schema."""
+    return parse(text, "devpatch.features.summary", "summary.schema.json")
 
 
 def timing(response) -> dict[str, str]:

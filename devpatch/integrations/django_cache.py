@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lifecycle.costs import CacheCall, watch_cache_method
+from ..lifecycle.costs import CacheCall, deleted, looked_up, stored, watch_cache_method
 from ..patching import Capability, Decorate, ledger
 
 Args = tuple[Any, ...]
@@ -22,20 +22,8 @@ def _get(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
     return CacheCall(misses=1) if result is default else CacheCall(hits=1)
 
 
-def _has(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(hits=1) if result else CacheCall(misses=1)
-
-
-def _set(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(sets=1)
-
-
 def _set_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
     return CacheCall(sets=len(args[0] if args else kwargs["data"]))
-
-
-def _delete(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(deletes=1)
 
 
 def _delete_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
@@ -63,14 +51,14 @@ def _with_list(decorate: Callable[..., Any]) -> Callable[..., Any]:
 
 _METHODS = {
     "get": watch_cache_method(_get),
-    "has_key": watch_cache_method(_has),
+    "has_key": watch_cache_method(looked_up),
     "get_many": _with_list(watch_cache_method(_get_many)),
-    "set": watch_cache_method(_set),
-    "add": watch_cache_method(_set),
+    "set": watch_cache_method(stored),
+    "add": watch_cache_method(stored),
     "set_many": watch_cache_method(_set_many),
-    "delete": watch_cache_method(_delete),
+    "delete": watch_cache_method(deleted),
     "delete_many": _with_list(watch_cache_method(_delete_many)),
-    "clear": watch_cache_method(_delete),
+    "clear": watch_cache_method(deleted),
 }
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..lifecycle.costs import CacheCall, watch_cache_method
+from ..lifecycle.costs import CacheCall, deleted, looked_up, stored, watch_cache_method
 from ..lifecycle.tracebacks import hide_own_frames
 from ..patching import Capability, Connect, Decorate, ledger
 
@@ -21,26 +21,14 @@ def _get(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
     return CacheCall(misses=1) if result is None else CacheCall(hits=1)
 
 
-def _has(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(hits=1) if result else CacheCall(misses=1)
-
-
 def _get_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
     values = list(result.values()) if isinstance(result, dict) else result
     misses = sum(value is None for value in values)
     return CacheCall(hits=len(values) - misses, misses=misses)
 
 
-def _set(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(sets=1)
-
-
 def _set_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
     return CacheCall(sets=len(args[0] if args else kwargs["mapping"]))
-
-
-def _delete(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
-    return CacheCall(deletes=1)
 
 
 def _delete_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
@@ -49,15 +37,15 @@ def _delete_many(args: Args, kwargs: Kwargs, result: Any) -> CacheCall:
 
 _METHODS = {
     "get": watch_cache_method(_get),
-    "has": watch_cache_method(_has),
+    "has": watch_cache_method(looked_up),
     "get_many": watch_cache_method(_get_many),
     "get_dict": watch_cache_method(_get_many),
-    "set": watch_cache_method(_set),
-    "add": watch_cache_method(_set),
+    "set": watch_cache_method(stored),
+    "add": watch_cache_method(stored),
     "set_many": watch_cache_method(_set_many),
-    "delete": watch_cache_method(_delete),
+    "delete": watch_cache_method(deleted),
     "delete_many": watch_cache_method(_delete_many),
-    "clear": watch_cache_method(_delete),
+    "clear": watch_cache_method(deleted),
 }
 
 

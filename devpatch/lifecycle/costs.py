@@ -26,6 +26,21 @@ class CacheCall(NamedTuple):
     deletes: int = 0
 
 
+def looked_up(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> CacheCall:
+    """Describe a call that says whether the cache has a key."""
+    return CacheCall(hits=1) if result else CacheCall(misses=1)
+
+
+def stored(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> CacheCall:
+    """Describe a call that stores one value."""
+    return CacheCall(sets=1)
+
+
+def deleted(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> CacheCall:
+    """Describe a call that deletes one value, or all."""
+    return CacheCall(deletes=1)
+
+
 class Details(NamedTuple):
     """What a framework knows of its request."""
 
