@@ -220,7 +220,7 @@ class Supervisor:
                 )
                 worker.stop()
                 return True
-            worker.listen(left)
+            worker.listen(max(left, 0.0))
             self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))
             if self._standby is None and Report.RELOADING in worker.reports():
                 self._start_standby(worker)
