@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,13 +22,32 @@ POLL_INTERVAL = 0.1  # seconds between two requests of a poll; each request is w
 # stays in the socket.
 HALF_BODY = b"x" * 20_000
 FULL_LENGTH = f"Content-Length: {2 * len(HALF_BODY)}"
+FIRST_PORT = 12_000
+PORTS_PER_WORKER = 1_000
+MAX_WORKERS = 20
+
+
+def own_ports() -> Iterator[int]:
+    """
+    Yield the ports of this process of pytest-xdist, round and round, from a random one on.
+
+    A port is free until its server has started. Two processes that choose among the same ports would now and
+    then give one port to two servers. The ports lie below those that clients get.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % MAX_WORKERS * PORTS_PER_WORKER
+    # Not the global generator: hypothesis seeds it with the same number in each worker.
+    start = random.SystemRandom().randrange(PORTS_PER_WORKER)
+    return (first + (start + step) % PORTS_PER_WORKER for step in itertools.count())
+
+
+OWN_PORTS = own_ports()
 
 
 def free_port() -> int:
-    """Return a free port that other tests are unlikely to get, below the ports of clients."""
+    """Return a free port that no other test gets."""
     while True:
-        # Not the global generator: hypothesis seeds it with the same number in each worker.
-        port = random.SystemRandom().randrange(12_000, 32_000)
+        port = next(OWN_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
