@@ -17,7 +17,10 @@ def _watch_init(init: Callable[..., Any]) -> Callable[..., Any]:
     def watched(request: Any, environ: Any) -> None:
         __traceback_hide__ = True
         init(request, environ)
-        costs.begin(environ, lambda: _details(request), request.path.startswith(_static_prefixes()))
+        if request.path.startswith(_static_prefixes()):
+            costs.leave_out(environ)
+        else:
+            costs.begin(environ, lambda: _details(request))
 
     return watched
 

@@ -52,7 +52,11 @@ class Details(NamedTuple):
 class Observer:
     """Receives what one request costs, also from several threads."""
 
-    details: Callable[[], Details] | None = None  # set by the framework's integration; may raise
+    # Both are set by the framework's integration, and may raise.
+    details: Callable[[], Details] | None = None
+    is_static: Callable[[], bool] | None = (
+        None  # whether the request is for a static file, once it has a route
+    )
 
     def query(self, sql: str, parameters: Any, seconds: float) -> None:
         """Record a query of a database. Called in the thread that made it, also if it failed."""
@@ -80,24 +84,29 @@ _adopted: ContextVar[Request | None] = ContextVar("devpatch_adopted_request", de
 
 def current() -> Observer | None:
     """Return the observer of this context's request, or None."""
-    request = requests.current() or _adopted.get()
+    request = requests.running() or _adopted.get()
     return None if request is None else request.costs
 
 
-def begin(environ: Any, details: Callable[[], Details], is_static: bool) -> None:
+def begin(environ: Any, details: Callable[[], Details], is_static: Callable[[], bool] | None = None) -> None:
     """Record that a framework handles ``environ`` in this thread, and what it knows of the request.
 
-    ``is_static`` says that the request is for a static file. What that costs is not observed.
+    The arguments are those of ``Observer``.
     """
     request = requests.of(environ)
     if request is None or request.costs is None:
         return
-    if is_static:
-        request.costs = None
-        return
-    if requests.current() is not request:
+    if requests.running() is not request:
         _adopted.set(request)
     request.costs.details = details
+    request.costs.is_static = is_static
+
+
+def leave_out(environ: Any) -> None:
+    """Record that the request of ``environ`` is for a static file. What that costs is not observed."""
+    request = requests.of(environ)
+    if request is not None:
+        request.costs = None
 
 
 def query(observer: Observer, sql: Any, parameters: Any, seconds: float) -> None:
@@ -120,8 +129,14 @@ def calling_thread() -> None:
 
 def headers(request: Request | None, is_stream: bool) -> list[tuple[str, str]]:
     """Return the headers to add to the response of ``request``, whose first byte is about to be written."""
+    observer = None if request is None else request.costs
+    if request is None or observer is None:
+        return []
     try:
-        return [] if request is None or request.costs is None else request.costs.headers(is_stream)
+        if observer.is_static is not None and observer.is_static():
+            request.costs = None
+            return []
+        return observer.headers(is_stream)
     except Exception:
         return []
 

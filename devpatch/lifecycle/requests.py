@@ -108,14 +108,20 @@ def current(caller: Any = None) -> Request | None:
     return request if caller is None or request is None or request.caller is caller else None
 
 
+# Returns the request of this context, or None. Code that runs for each query calls it, so it is no function of Python.
+running: Callable[[], Request | None] = _current.get
+
+
 def of(environ: Any) -> Request | None:
     """Return the request that ``environ`` belongs to, also if a middleware has copied the environ, or None.
 
     The environ of a test client in a view belongs to no request.
     """
+    request = _current.get()
+    if request is not None and environ is request.called_with:
+        return request  # in most cases
     if not isinstance(environ, Mapping):
         return None
-    request = _current.get()
     if request is not None and request.owns(environ):
         return request
     # An application may run in a thread without a copy of the context.
@@ -156,7 +162,7 @@ class Request:
         self._identity = environ.get("wsgi.input", environ.get("headers"))
         self._body = body_of(handler, environ)
         self.caller = caller
-        self._called_with = environ
+        self.called_with = environ
         _in_progress[id(self._identity)] = self
         _current.set(self)
         if listeners[Event.BEGUN]:
@@ -169,7 +175,7 @@ class Request:
 
     def owns(self, environ: Mapping[str, Any]) -> bool:
         """Whether ``environ`` is this request's, or a copy of it."""
-        mine = self._called_with
+        mine = self.called_with
         return environ is mine or any(
             environ.get(key) is mine[key] for key in _IDENTIFYING if mine.get(key) is not None
         )
@@ -178,7 +184,7 @@ class Request:
     def environ(self) -> dict[str, Any]:
         """The WSGI environ."""
         make = getattr(self._handler, "wsgi_environ", None)
-        return self._called_with if make is None else make()
+        return self.called_with if make is None else make()
 
     @property
     def connection(self) -> Any:

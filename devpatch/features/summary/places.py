@@ -12,6 +12,7 @@ Limits: a query that a template makes has the line of the view that renders the 
 
 from __future__ import annotations
 
+import enum
 import socketserver
 import traceback
 from contextvars import ContextVar
@@ -57,21 +58,31 @@ def own_line() -> Place | None:
     # Only the first frame is taken from it, because it computes the line of each frame.
     frame: FrameType | None = next(traceback.walk_stack(None))[0]
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file == _SERVER:
-            return None  # The server called the application here. What called the server made no query.
-        if file in costs.thread_entries:
+        role = _role(frame.f_code.co_filename)
+        if role is _Role.OWN:
+            return Place(frame.f_code.co_filename, frame.f_lineno)
+        if role is _Role.THREAD:
             return _caller.get()
-        if _is_own_source(file):
-            return Place(file, frame.f_lineno)
+        if role is _Role.SERVER:
+            return None
         frame = frame.f_back
     return None
 
 
-_SERVER = socketserver.__file__
+class _Role(enum.Enum):
+    """What a source file on the stack means for the search."""
+
+    OWN = enum.auto()  # code of the user
+    THREAD = enum.auto()  # runs code for another thread, where the search continues
+    SERVER = enum.auto()  # calls the application; what called the server made no query
+    OTHER = enum.auto()
 
 
 @lru_cache(maxsize=5000)
-def _is_own_source(file: str) -> bool:
+def _role(file: str) -> _Role:
+    if file == socketserver.__file__:
+        return _Role.SERVER
+    if file in costs.thread_entries:  # asgiref has added its file before it runs any code.
+        return _Role.THREAD
     # Jinja compiles templates to code with the template's file name, but with other line numbers.
-    return file.endswith(".py") and is_own(file)
+    return _Role.OWN if file.endswith(".py") and is_own(file) else _Role.OTHER

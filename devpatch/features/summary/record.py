@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from .places import Place, own_line, remember_caller
 from .queries import alike, controls_transaction
 
 N_PLUS_ONE = 10  # more alike queries than this are an N+1
+_ONCE = Place("", 0)  # stands for the line of a query that was not repeated
 
 # Called for each query: its SQL, its parameters, its time in seconds, and the line that made it.
 ShowQuery = Callable[[str, Any, float, "Place | None"], object]
@@ -52,8 +52,7 @@ class Record(Observer):
         self._resident = resident
         self._show_query = show_query
         self._queries: list[tuple[str, float]] = []  # without values, and the seconds
-        self._seen: set[str] = set()
-        self._places: dict[str, Place | None] = {}
+        self._places: dict[str, Place | None] = {}  # by the SQL without values
         self.cache_calls: list[tuple[CacheCall, float]] = []
         self.waited = threads.take_wait()
         self.time = time.time()
@@ -70,10 +69,9 @@ class Record(Observer):
         if self._show_query is not None:
             place = self._places[text] = own_line()
             self._show_query(sql, parameters, seconds, place)
-        elif text not in self._seen:
-            self._seen.add(text)
         elif text not in self._places:
-            # Not at the first one: most queries are not repeated.
+            self._places[text] = _ONCE  # Most queries are not repeated, and it takes time to find the line.
+        elif self._places[text] is _ONCE:
             self._places[text] = own_line()
 
     def calling_thread(self) -> None:
@@ -105,14 +103,14 @@ class Record(Observer):
             pass  # A writer of another kind.
 
     def _server_timing(self) -> str:
-        metrics = [f"total;dur={self.first_byte * 1000:.1f}"]
+        text = f"total;dur={self.first_byte * 1000:.1f}"
         if self._has_sql:
-            metrics.append(f'sql;dur={self.query_seconds * 1000:.1f};desc="{count(self.queries, "query")}"')
+            text += f', sql;dur={self.query_seconds * 1000:.1f};desc="{count(self.queries, "query")}"'
         if self.cache_calls:
-            metrics.append(f'cache;dur={self.cache_seconds * 1000:.1f};desc="{described(self.cache)}"')
+            text += f', cache;dur={self.cache_seconds * 1000:.1f};desc="{described(self.cache)}"'
         if self.waited:
-            metrics.append(f"queue;dur={self.waited * 1000:.1f}")
-        return ", ".join(metrics)
+            text += f", queue;dur={self.waited * 1000:.1f}"
+        return text
 
     def written(self) -> None:
         """Record that the last byte was written. Only the first call counts."""
@@ -152,15 +150,19 @@ class Record(Observer):
 
     def most_repeated(self) -> Repeated | None:
         """Return the queries that were made most often, or None if none was repeated."""
-        if len(self._queries) < 2:
+        if len(self._queries) == len(self._places):
             return None
-        counts = Counter([sql for sql, _seconds in self._queries])
-        sql = max(
-            (text for text in counts if not controls_transaction(text)), key=counts.__getitem__, default=None
-        )
-        if sql is None or counts[sql] == 1:
+        counts: dict[str, int] = {}
+        for sql, _seconds in self._queries:
+            counts[sql] = counts.get(sql, 0) + 1
+        most, found = 1, None
+        for sql, number in counts.items():
+            if number > most and not controls_transaction(sql):
+                most, found = number, sql
+        if found is None:
             return None
-        return Repeated(counts[sql], sql, self._places.get(sql))
+        place = self._places[found]
+        return Repeated(most, found, None if place is _ONCE else place)
 
     @property
     def cache(self) -> CacheCall:
