@@ -44,16 +44,18 @@ def note(text: str, colour: str = DIM, highlight: Callable[[str], str] | None = 
 
     On a terminal it has ``colour``, or what ``highlight`` makes of it.
     """
-    line = f"    {plain(' '.join(text.splitlines()))}"
+    line = "    " + (text if text.isprintable() else plain(" ".join(text.splitlines())))
     if _is_coloured_as_before(sys.stderr):
         line = f"\x1b[{colour}m{line}\x1b[0m" if highlight is None else highlight(line)
     _print(f"{line}\n")
 
 
 def _print(text: str) -> None:
-    with suppress(Exception):  # A closed stderr is not an error.
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except Exception:
+        pass  # A closed stderr is not an error.
 
 
 def _is_coloured() -> bool:

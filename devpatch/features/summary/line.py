@@ -28,7 +28,8 @@ class Line:
         self._record = record
         self._parts = parts
         self._repeated = record.most_repeated()
-        self.is_slow = record.total * 1000 > slow
+        self._total = record.total
+        self.is_slow = self._total * 1000 > slow
         self.is_n_plus_one = self._repeated is not None and self._repeated.number > N_PLUS_ONE
 
     def print(self) -> None:
@@ -59,7 +60,7 @@ class Line:
         record = self._record
         parts = []
         if "time" in self._parts:
-            text = f"{duration(record.total)} ({duration(record.cpu)} CPU)"
+            text = f"{duration(self._total)} ({duration(record.cpu)} CPU)"
             if record.is_stream:
                 text = f"first byte after {duration(record.first_byte)}, last after {text}"
             parts.append(f"slow: {text}" if self.is_slow else text)
@@ -93,7 +94,7 @@ class Line:
             "path": str(request.environ.get("PATH_INFO") or "/"),
             "route": details.route,
             "status": request.status,
-            "total_ms": _ms(record.total),
+            "total_ms": _ms(self._total),
             "cpu_ms": _ms(record.cpu),
             "first_byte_ms": _ms(record.first_byte) if record.is_stream else None,
             "queue_ms": _ms(record.waited),

@@ -104,8 +104,10 @@ class Record(Observer):
 
     def _server_timing(self) -> str:
         text = f"total;dur={self.first_byte * 1000:.1f}"
-        if self._has_sql:
+        if self._queries:
             text += f', sql;dur={self.query_seconds * 1000:.1f};desc="{count(self.queries, "query")}"'
+        elif self._has_sql:
+            text += ', sql;dur=0.0;desc="0 queries"'
         if self.cache_calls:
             text += f', cache;dur={self.cache_seconds * 1000:.1f};desc="{described(self.cache)}"'
         if self.waited:
@@ -146,7 +148,7 @@ class Record(Observer):
     @property
     def query_seconds(self) -> float:
         """The time of all queries."""
-        return sum(seconds for _sql, seconds in self._queries)
+        return sum([seconds for _sql, seconds in self._queries])
 
     def most_repeated(self) -> Repeated | None:
         """Return the queries that were made most often, or None if none was repeated."""
