@@ -7,7 +7,19 @@ from flask_caching import Cache
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 
+if os.environ.get("SITE_SPANS"):
+    from tracing import trace
+
+    trace("flask.FlaskInstrumentor")
+    from flask import Flask  # The instrumentor has replaced the class.
+
 app = Flask(__name__)
+if os.environ.get("SITE_TOOLBAR"):
+    from flask_debugtoolbar import DebugToolbarExtension
+
+    app.debug = True
+    app.config.update(SECRET_KEY="x", DEBUG_TB_INTERCEPT_REDIRECTS=False, SQLALCHEMY_RECORD_QUERIES=True)
+    DebugToolbarExtension(app)
 app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{os.environ['SITE_FOLDER']}/one.sqlite3"
 # Older versions keep one connection, and Flask runs an asynchronous view in another thread.
 app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"check_same_thread": False}}
@@ -23,6 +35,10 @@ class Item(db.Model):
 
 with app.app_context():
     db.create_all()
+    if os.environ.get("SITE_SPANS"):
+        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
+        SQLAlchemyInstrumentor().instrument(engine=db.engine)
 
     @event.listens_for(db.engine, "before_cursor_execute")
     def count(*_):
@@ -100,7 +116,7 @@ def costly():
 @app.get("/page/")
 def page():
     query(3)
-    return "<!doctype html><title>page</title>"
+    return "<!doctype html><title>page</title><body></body>"
 
 
 @app.get("/fail/")

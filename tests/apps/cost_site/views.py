@@ -223,7 +223,7 @@ def data(request):
 
 def page(request):
     query(3)
-    return HttpResponse("<!doctype html><title>page</title>")
+    return HttpResponse("<!doctype html><title>page</title><body></body>")
 
 
 OTHERS = [cached, cached_async, thread, wrappers, fail, slow, memory, sign_in, who, visit, data, page]
