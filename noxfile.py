@@ -65,7 +65,15 @@ def full(session):
     each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
-    optional += ("flask-sqlalchemy", "flask-caching", "psycopg[binary]")
+    optional += (
+        "flask-sqlalchemy",
+        "flask-caching",
+        "psycopg[binary]",
+        "django-debug-toolbar",
+        "flask-debugtoolbar",
+    )
+    tracing = ("django", "flask", "sqlite3", "sqlalchemy")
+    optional += ("opentelemetry-sdk", *(f"opentelemetry-instrumentation-{name}" for name in tracing))
     optional += ("channels", "djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
     browser = ("playwright", "axe-playwright-python", "jsonschema", "import-linter")
     install(session, *optional, *browser)

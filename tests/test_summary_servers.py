@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 
 import pytest
-from harness import wait_for
+from harness import APPS, wait_for
 from summaries import start, timing, valid  # noqa: F401
+
+sys.path.append(str(APPS))
+import patched
 
 LINE = re.compile(
     r" {4}(first byte after [\d.]+ ms, last after )?[\d.]+ ms \([\d.]+ ms CPU\)( · \+[\d.]+ MiB)?"
@@ -69,6 +73,20 @@ def skip_without(*modules):
 
 OFF = {"DEVPATCH_SUMMARY": "", "DEVPATCH_SUMMARY_LOG": ""}
 INSTRUMENTED = {"runserver": ("django", "sqlite3"), "flask run": ("flask", "sqlalchemy")}
+
+
+@pytest.mark.parametrize("name,targets", [("runserver", patched.DJANGO), ("flask run", patched.FLASK)])
+def test_off_costs_nothing(start, name, targets):  # noqa: F811
+    """Without the switch, none of its functions is in place. Without any switch, no module of devpatch is loaded."""
+    reports = {}
+    for variables in ({}, {"DEVPATCH_SUMMARY": "0"}, {"DEVPATCH_FAILFAST": "1"}, {"DEVPATCH_SUMMARY": "1"}):
+        project = start(name, **{**OFF, **variables})
+        reports[str(variables)] = json.loads(project.server.get("/patches/").body)
+    nothing, zero, another, on = reports.values()
+    assert nothing == {"modules": [], "patched": []}
+    assert [name for name in zero["modules"] if "summary" in name or "integrations" in name] == []
+    assert zero["patched"] == another["patched"] == []
+    assert on["patched"] == targets
 
 
 class TestOtherTools:

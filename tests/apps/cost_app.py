@@ -2,6 +2,7 @@
 
 import os
 
+import patched
 from flask import Flask, Response, g, jsonify, stream_with_context
 from flask_caching import Cache
 from flask_sqlalchemy import SQLAlchemy
@@ -117,6 +118,11 @@ def costly():
 def page():
     query(3)
     return "<!doctype html><title>page</title><body></body>"
+
+
+@app.get("/patches/")
+def patches():
+    return jsonify(patched.report(patched.FLASK))
 
 
 @app.get("/fail/")

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 
+import patched
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model, login
 from django.core.cache import caches
@@ -180,6 +181,11 @@ def wrappers(request):
     )
 
 
+def patches(request):
+    caches["default"].get("a")
+    return JsonResponse(patched.report(patched.DJANGO))
+
+
 def fail(request):
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM nowhere")
@@ -226,4 +232,18 @@ def page(request):
     return HttpResponse("<!doctype html><title>page</title><body></body>")
 
 
-OTHERS = [cached, cached_async, thread, wrappers, fail, slow, memory, sign_in, who, visit, data, page]
+OTHERS = [
+    cached,
+    cached_async,
+    thread,
+    wrappers,
+    patches,
+    fail,
+    slow,
+    memory,
+    sign_in,
+    who,
+    visit,
+    data,
+    page,
+]
