@@ -127,7 +127,8 @@ def test_many_long_queries_take_no_time():
 
 
 def test_durations():
-    assert [duration(seconds) for seconds in (0.0004, 0.0421, 1.24, 12.3)] == [
+    assert [duration(seconds) for seconds in (0.00004, 0.0004, 0.0421, 1.24, 12.3)] == [
+        "<0.1 ms",
         "0.4 ms",
         "42 ms",
         "1240 ms",

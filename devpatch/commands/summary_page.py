@@ -27,6 +27,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; vertical-align: top; font-weight: 400; }
 thead th { color: var(--soft); border-bottom: 1px solid var(--line); }
+th.number { text-align: right; padding-left: .6rem; }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tbody th { overflow-wrap: anywhere; min-width: 14rem; }
 .bars { width: 30%; min-width: 10rem; } .time { width: 55%; min-width: 14rem; }
@@ -54,7 +55,8 @@ def page(rows: Sequence[Route], requests: Sequence[Request]) -> str:
 
 def _routes(rows: Sequence[Route]) -> str:
     longest = max(row.p95 for row in rows) or 1.0
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("requests", "p50", "p95", "queries"))
+    names = ("requests", "p50", "p95", "queries")
+    head = "".join(f'<th scope="col" class="number">{name}</th>' for name in names)
     lines = [
         '<section aria-labelledby="routes"><h2 id="routes">Time per route</h2>',
         '<p class="soft">The bars show p50, and p95 behind it.</p>',
@@ -113,8 +115,10 @@ def _timeline(session: list[Request]) -> str:
     lines = [
         f"<section><h2>Session of {begin}, requests: {len(session)}</h2>",
         f'<p class="soft">Long pauses are shortened.{left_out}</p><table><thead><tr>',
-        '<th scope="col">request</th><th scope="col">status</th><th scope="col" class="time">when</th>',
-        '<th scope="col">time</th><th scope="col">queries</th></tr></thead><tbody>',
+        '<th scope="col">request</th><th scope="col" class="number">status</th>',
+        '<th scope="col" class="time">when</th>',
+        '<th scope="col" class="number">time</th><th scope="col" class="number">queries</th>',
+        "</tr></thead><tbody>",
     ]
     for request, (left, width) in zip(shown, places(shown), strict=True):
         who = f' <span class="soft">{escape(request.session)}</span>' if request.session else ""

@@ -130,6 +130,8 @@ def _ms(seconds: float) -> float:
 def duration(seconds: float) -> str:
     """Return a time for people, such as "42 ms"."""
     milliseconds = seconds * 1000
+    if milliseconds < 0.05:
+        return "<0.1 ms"
     if milliseconds < 10:
         return f"{milliseconds:.1f} ms"
     return f"{milliseconds:.0f} ms" if milliseconds < 10_000 else f"{seconds:.1f} s"

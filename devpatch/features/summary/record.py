@@ -14,7 +14,6 @@ from .places import Place, own_line, remember_caller
 from .queries import alike, controls_transaction
 
 N_PLUS_ONE = 10  # more alike queries than this are an N+1
-_ONCE = Place("", 0)  # stands for the line of a query that was not repeated
 
 # Called for each query: its SQL, its parameters, its time in seconds, and the line that made it.
 ShowQuery = Callable[[str, Any, float, "Place | None"], object]
@@ -51,8 +50,9 @@ class Record(Observer):
         self._has_sql = "sql" in parts
         self._resident = resident
         self._show_query = show_query
-        self._queries: list[tuple[str, float]] = []  # without values, and the seconds
-        self._places: dict[str, Place | None] = {}  # by the SQL without values
+        # Both by the SQL without values. The first has the time of each query, in seconds.
+        self._queries: dict[str, list[float]] = {}
+        self._places: dict[str, Place | None] = {}
         self.cache_calls: list[tuple[CacheCall, float]] = []
         self.waited = threads.take_wait()
         self.time = time.time()
@@ -65,13 +65,13 @@ class Record(Observer):
         if not self._has_sql:
             return
         text = alike(sql)
-        self._queries.append((text, seconds))
+        times = self._queries.setdefault(text, [])
+        times.append(seconds)
         if self._show_query is not None:
             place = self._places[text] = own_line()
             self._show_query(sql, parameters, seconds, place)
-        elif text not in self._places:
-            self._places[text] = _ONCE  # Most queries are not repeated, and it takes time to find the line.
-        elif self._places[text] is _ONCE:
+        elif len(times) > 1 and text not in self._places:
+            # Not at the first one: most queries are not repeated.
             self._places[text] = own_line()
 
     def calling_thread(self) -> None:
@@ -143,28 +143,20 @@ class Record(Observer):
     @property
     def queries(self) -> int:
         """The number of queries."""
-        return len(self._queries)
+        return sum(map(len, self._queries.values()))
 
     @property
     def query_seconds(self) -> float:
         """The time of all queries."""
-        return sum([seconds for _sql, seconds in self._queries])
+        return sum(map(sum, self._queries.values()))
 
     def most_repeated(self) -> Repeated | None:
         """Return the queries that were made most often, or None if none was repeated."""
-        if len(self._queries) == len(self._places):
-            return None
-        counts: dict[str, int] = {}
-        for sql, _seconds in self._queries:
-            counts[sql] = counts.get(sql, 0) + 1
-        most, found = 1, None
-        for sql, number in counts.items():
-            if number > most and not controls_transaction(sql):
-                most, found = number, sql
-        if found is None:
-            return None
-        place = self._places[found]
-        return Repeated(most, found, None if place is _ONCE else place)
+        found = None
+        for sql, times in list(self._queries.items()):
+            if len(times) > (found.number if found else 1) and not controls_transaction(sql):
+                found = Repeated(len(times), sql, self._places.get(sql))
+        return found
 
     @property
     def cache(self) -> CacheCall:
