@@ -136,20 +136,20 @@ def test_durations():
     ]
 
 
-def through_three_calls(function=own_line, depth=2):
-    """Call ``function`` as an integration does: by way of the lifecycle and the record."""
-    return through_three_calls(function, depth - 1) if depth else function()
+def through_calls(function=own_line, depth=2):
+    """Call ``function`` as a framework does: by way of the integration and the record."""
+    return through_calls(function, depth - 1) if depth else function()
 
 
 def test_code_of_packages_is_left_out():
     """threading is of the standard library, so its lines are not those of the user."""
     found = []
-    thread = threading.Timer(0, lambda: found.append(through_three_calls()))
+    thread = threading.Timer(0, lambda: found.append(through_calls()))
     thread.start()
     thread.join()
     assert found[0].file == __file__
     source = Path(__file__).read_text().splitlines()[found[0].line - 1]
-    assert "through_three_calls" in source
+    assert "through_calls" in source
 
 
 def test_memory_is_read():

@@ -37,7 +37,7 @@ def _watch_execute(execute: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return execute(cursor, sql, params, many, executor)
         finally:
-            costs.query(observer, sql, params, time.perf_counter() - began)
+            observer.query(sql, params, time.perf_counter() - began)
 
     return watched
 
@@ -56,7 +56,7 @@ class _TimedTransaction:
     def __exit__(self, *error: Any) -> Any:
         observer = costs.current()
         if observer is not None:
-            costs.query(observer, self._sql, None, time.perf_counter() - self._began)
+            observer.query(self._sql, None, time.perf_counter() - self._began)
         return self._manager.__exit__(*error)
 
 

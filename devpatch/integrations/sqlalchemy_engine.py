@@ -33,7 +33,7 @@ def _report(context: Any, statement: Any, parameters: Any) -> None:
     observer = costs.current()
     if began is not None and observer is not None:
         setattr(context, _BEGAN, None)
-        costs.query(observer, statement, parameters, time.perf_counter() - began)
+        observer.query(statement, parameters, time.perf_counter() - began)
 
 
 @dataclass(frozen=True, eq=False)

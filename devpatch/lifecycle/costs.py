@@ -58,8 +58,11 @@ class Observer:
         None  # whether the request is for a static file, once it has a route
     )
 
-    def query(self, sql: str, parameters: Any, seconds: float) -> None:
-        """Record a query of a database. Called in the thread that made it, also if it failed."""
+    def query(self, sql: Any, parameters: Any, seconds: float) -> None:
+        """Record a query of a database. Called in the thread that made it, also if it failed. Never raises.
+
+        ``sql`` is a string, or an object of the database's driver.
+        """
 
     def calling_thread(self) -> None:
         """Act before code of the request calls other code in another thread. Called in the calling thread."""
@@ -107,14 +110,6 @@ def leave_out(environ: Any) -> None:
     request = requests.of(environ)
     if request is not None:
         request.costs = None
-
-
-def query(observer: Observer, sql: Any, parameters: Any, seconds: float) -> None:
-    """Report a query, which may be an object of the database's driver. Never raises."""
-    try:
-        observer.query(sql if isinstance(sql, str) else str(sql), parameters, seconds)
-    except Exception:
-        pass
 
 
 def calling_thread() -> None:

@@ -52,8 +52,7 @@ def remember_caller() -> None:
 def own_line() -> Place | None:
     """Return the innermost line of the user's own code that is running, or None.
 
-    Before Python 3.14, ``walk_stack`` leaves out this function's callers in devpatch: the record, the lifecycle and
-    the integration.
+    Before Python 3.14, ``walk_stack`` leaves out this function's callers in devpatch: the record and the integration.
     """
     # Only the first frame is taken from it, because it computes the line of each frame.
     frame: FrameType | None = next(traceback.walk_stack(None))[0]

@@ -60,19 +60,23 @@ class Record(Observer):
         self._cpu = time.thread_time()
         self._began = time.perf_counter()
 
-    def query(self, sql: str, parameters: Any, seconds: float) -> None:
+    def query(self, sql: Any, parameters: Any, seconds: float) -> None:
         """See Observer.query."""
         if not self._has_sql:
             return
-        text = alike(sql)
-        times = self._queries.setdefault(text, [])
-        times.append(seconds)
-        if self._show_query is not None:
-            place = self._places[text] = own_line()
-            self._show_query(sql, parameters, seconds, place)
-        elif len(times) > 1 and text not in self._places:
-            # Not at the first one: most queries are not repeated.
-            self._places[text] = own_line()
+        try:
+            sql = sql if isinstance(sql, str) else str(sql)
+            text = alike(sql)
+            times = self._queries.setdefault(text, [])
+            times.append(seconds)
+            if self._show_query is not None:
+                place = self._places[text] = own_line()
+                self._show_query(sql, parameters, seconds, place)
+            elif len(times) > 1 and text not in self._places:
+                # Not at the first one: most queries are not repeated.
+                self._places[text] = own_line()
+        except Exception:
+            pass  # An object without a text.
 
     def calling_thread(self) -> None:
         """See Observer.calling_thread."""
