@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devpatch.features.summary import queries
@@ -59,6 +59,8 @@ def test_queries_that_differ_in_their_values_are_alike(one, other):
 
 
 @given(st.lists(VALUES, min_size=1, max_size=20))
+@example(["'--'"])
+@example(["'/*'", "2"])
 def test_lists_of_any_length_are_alike(values):
     listed = ", ".join(values)
     assert queries.alike(f"SELECT 1 FROM a WHERE id IN ({listed})") == "SELECT ? FROM a WHERE id IN (?)"
@@ -85,6 +87,8 @@ def test_other_queries_are_not_alike(one, other):
         "SELECT a /* the secret */ FROM t -- the secret\nWHERE x = 'the secret'",
         "SELECT a FROM t WHERE x = '" + "the secret " * 1000 + "'",
         "SELECT a FROM t WHERE x = 'it''s the secret'",
+        "SELECT a FROM t WHERE x = '--' AND y = 'the secret'",
+        "SELECT a /* it's */ FROM t WHERE x = 'the secret'",
         "INSERT INTO t VALUES ('the secret', 2), ('the secret', 3)",
     ],
 )

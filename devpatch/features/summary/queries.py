@@ -13,13 +13,15 @@ _MAX_READ = 4000  # characters of a query that are read
 _MAX_SHOWN = 120  # characters
 _TRANSACTION = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
-_VALUES = re.compile(
-    r"""'(?:[^'\\]|''|\\.)*(?:'|$)  # a string, which may be cut off
+# Read from the left to the right, because a string may contain what looks like a comment, and the reverse.
+_TOKENS = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|$))
+    | (?P<name>"[^"]*"|`[^`]*`)
+    | '(?:[^'\\]|''|\\.)*(?:'|$)  # a string, which may be cut off
     | %\(\w+\)s | %s | \$\d+ | (?<![:\w]):\w+  # placeholders of the drivers
     | (?<![\w.])\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?(?:\*/|$)", re.DOTALL)
 _LIST = re.compile(r"\(\s*\?(?:\s*,\s*\?)*\s*\)(?:\s*,\s*\(\s*\?(?:\s*,\s*\?)*\s*\))*")
 _COLUMNS = re.compile(r"(SELECT(?: DISTINCT)?) ((?:[^()]|\([^()]*\))+?) FROM ", re.IGNORECASE)
 _QUOTED = re.compile(r'["`\[]([A-Za-z_][\w$]*)["`\]]')
@@ -31,7 +33,7 @@ def _normalized(sql: str) -> str:
     try:
         text = _with_sqlparse()(sql)
     except ImportError:
-        text = _VALUES.sub("?", _COMMENTS.sub(" ", sql))
+        text = _TOKENS.sub(lambda found: found["name"] or (" " if found["comment"] else "?"), sql)
     return _LIST.sub("(?)", " ".join(text.split()))
 
 
