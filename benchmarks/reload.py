@@ -1,68 +1,35 @@
 """What a reload costs: the time from a save to the first answer of the new code, and the refused connections.
 
-Each server runs twice at the same time, with fail-safe and without it. The files of both are saved
-alternately, at random moments. During a reload a new client connects every 20 ms. The reloaders poll once a
+Each server runs in several ways at the same time: without devpatch, with fail-safe, and with fast reload. Their files
+are saved in turn, at random moments. During a reload a new client connects every 20 ms. The reloaders poll once a
 second, which adds a random part of up to a second. So the time after the reloader's message is measured too.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
-import shutil
 import socket
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measuring import REPOSITORY, environment, fresh_venv, print_table
+from measuring import environment, fresh_venv, print_table
+from reload_projects import KINDS, OTHERS, WAYS, Kind, Way, create
 
 TIMEOUT = 30.0  # seconds; an answer that takes longer counts as refused
 CLIENT_INTERVAL = 0.02  # seconds between two clients
+SETTLE = 15.0  # seconds until a server with a standby is idle
+IDLE = 30.0  # seconds for which an idle server is measured
+COLUMNS = ("s, median (worst)", "reload", "after the reloader's message", "recovery", "refused")
 RELOAD_MESSAGE = re.compile(rb"changed, reloading|Detected change in")  # as the reloaders print it
-DJANGO = "from django.http import HttpResponse\ndef index(request): return HttpResponse('{version}')\nresults = index\n"
-FLASK = (
-    "import sys\nfrom flask import Flask\napp = Flask(__name__)\n"
-    "@app.get('/')\ndef index(): return '{version}'\n"
-    "if __name__ == '__main__': app.run(debug=True, port=int(sys.argv[1]))\n"
-)
-WERKZEUG = (
-    "import sys\nfrom werkzeug import Response, run_simple\n"
-    "def app(environ, start_response): return Response('{version}')(environ, start_response)\n"
-    "if __name__ == '__main__': run_simple('127.0.0.1', int(sys.argv[1]), app, use_reloader=True, threaded=True)\n"
-)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A server: the arguments for Python that start it, the file that is saved, and the text of the file."""
-
-    name: str
-    arguments: tuple[str, ...]
-    file: str
-    text: str
-    modules: int = 0  # of the project, in packages of 17, which the file imports
-    files: int = 0  # of the project, which nobody imports
-
-
-BULK = "import bulk\n" + DJANGO
-# A load of about five seconds on the machine on which the README's figures were measured.
-SLOW = "sum(number * number for number in range(80_000_000))\n" + DJANGO
-KINDS = (
-    Kind("runserver", ("manage.py", "runserver", "{port}"), "polls/views.py", DJANGO),
-    Kind("runserver_plus", ("manage.py", "runserver_plus", "{port}"), "polls/views.py", DJANGO),
-    Kind("run_simple", ("app.py", "{port}"), "app.py", WERKZEUG),
-    Kind("app.run", ("app.py", "{port}"), "app.py", FLASK),
-    Kind("1,000 modules", ("manage.py", "runserver", "{port}"), "polls/views.py", BULK, modules=1000),
-    Kind("20,000 files", ("manage.py", "runserver", "{port}"), "polls/views.py", SLOW, files=20_000),
-    Kind("flask run", ("-m", "flask", "--app", "app", "run", "--debug", "-p", "{port}"), "app.py", FLASK),
-)
 
 
 @dataclass
@@ -79,19 +46,11 @@ class Result:
 class Session:
     """A reloading server with its own copy of a project."""
 
-    def __init__(self, python: Path, kind: Kind, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(self, python: Path, kind: Kind, folder: Path, way: Way) -> None:
         self.result = Result()
         self._kind = kind
         self._version = 0
-        if "manage.py" in kind.arguments:
-            shutil.copytree(REPOSITORY / "examples" / "django_project", folder, dirs_exist_ok=True)
-            with open(folder / "mysite" / "settings.py", "a") as settings:
-                settings.write("\nINSTALLED_APPS = [*INSTALLED_APPS, 'django_extensions']\n")
-        _add_modules(folder / "bulk", kind.modules)
-        for number in range(kind.files):
-            file = folder / "data" / str(number // 200) / f"{number}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
+        create(python, kind, folder, way.apps)
         self._file = folder / kind.file
         self._log = folder / "log.txt"
         self._save(kind.text.format(version="version 0"))
@@ -100,9 +59,9 @@ class Session:
             self._port = probe.getsockname()[1]
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                [python, *(argument.format(port=self._port) for argument in kind.arguments)],
+                [python, *way.command(kind, self._port)],
                 cwd=folder,
-                env=environment({**variables, "DJANGO_RUNSERVER_HIDE_WARNING": "true"}),
+                env=environment({**way.variables, "DJANGO_RUNSERVER_HIDE_WARNING": "true"}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -188,92 +147,111 @@ class Session:
             client.join()
         return min(answered, default=saved + TIMEOUT) - saved
 
+    def _processes(self) -> list[str]:
+        """Return the folders in /proc of the server's processes."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getsid(int(folder.name)) == self._process.pid:
+                    found.append(str(folder))
+            except OSError:
+                continue  # It has just ended.
+        return found
+
+    def cpu(self) -> float:
+        """Return the processor time of the server's processes, in seconds."""
+        words = [Path(folder, "stat").read_text().rpartition(")")[2].split() for folder in self._processes()]
+        return sum(int(word[11]) + int(word[12]) for word in words) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Return the memory of the server's processes, in bytes. What they share counts once."""
+        lines = [Path(folder, "smaps_rollup").read_text().splitlines() for folder in self._processes()]
+        return sum(int(line.split()[1]) for file in lines for line in file if line.startswith("Pss:")) * 1024
+
     def stop(self) -> None:
         """Stop the server."""
         self._process.terminate()
         self._process.wait()
 
 
-def _add_modules(folder: Path, count: int) -> None:
-    """Write a package with ``count`` modules in packages of 17. It imports all of them."""
-    body = "".join(f"class Model{number}:\n    def method(self): return {number}\n" for number in range(20))
-    packages = []
-    for start in range(0, count, 17):
-        package = folder / f"part{start}"
-        package.mkdir(parents=True)
-        names = [f"module{number}" for number in range(start, min(start + 17, count))]
-        for name in names:
-            (package / f"{name}.py").write_text(body)
-        (package / "__init__.py").write_text("".join(f"from . import {name}\n" for name in names))
-        packages.append(package.name)
-    if packages:
-        (folder / "__init__.py").write_text("".join(f"from . import {name}\n" for name in packages))
-
-
-def measure(python: Path, kind: Kind, rounds: int) -> tuple[Result, Result]:
-    """Return the results of the stock server and of the server with fail-safe."""
+def measure(python: Path, kind: Kind, rounds: int, ways: Sequence[Way]) -> dict[str, Result]:
+    """Return the result of each way, by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        stock = Session(python, kind, Path(folder, "stock"), {})
-        failsafe = Session(python, kind, Path(folder, "failsafe"), {"DEVPATCH_FAILSAFE": "1"})
+        sessions = {way: Session(python, kind, Path(folder, f"way{n}"), way) for n, way in enumerate(ways)}
         try:
             for _ in range(rounds):
-                for session in random.sample((stock, failsafe), 2):
+                for session in random.sample(list(sessions.values()), len(sessions)):
                     session.reload()
             for _ in range(rounds):
-                failsafe.recover()
+                for way, session in sessions.items():
+                    if way.variables:
+                        session.recover()
         finally:
-            stock.stop()
-            failsafe.stop()
-        return stock.result, failsafe.result
+            for session in sessions.values():
+                session.stop()
+        return {way.name: session.result for way, session in sessions.items()}
+
+
+def measure_idle(python: Path, kind: Kind, ways: Sequence[Way]) -> None:
+    """Print the processor time and the memory of each way while nothing happens. Linux only."""
+    rows = []
+    for way in ways:
+        with tempfile.TemporaryDirectory() as folder:
+            session = Session(python, kind, Path(folder, "idle"), way)
+            time.sleep(SETTLE)
+            before = session.cpu()
+            time.sleep(IDLE)
+            share = (session.cpu() - before) / IDLE
+            rows.append((f"{kind.name}, {way.name}", f"{share:.2%}", f"{session.memory() / 1e6:.0f} MB"))
+            session.stop()
+    print_table(("idle", "of a core", "memory (PSS) of all processes"), rows)
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
+    options = _options()
+    kinds = [kind for kind in KINDS if not options.kind or kind.name in options.kind]
+    ways = [way for way in (*WAYS, *OTHERS) if way.name in options.way or (not options.way and way in WAYS)]
+    with tempfile.TemporaryDirectory() as folder:
+        needed = {name for chosen in (*kinds, *ways) for name in chosen.distributions}
+        python = options.python_env or fresh_venv(
+            Path(folder), "django", "flask", "django-extensions", "watchfiles", *needed
+        )
+        for kind in kinds:
+            fitting = [way for way in ways if not way.only_django or "manage.py" in kind.arguments]
+            if options.idle:
+                measure_idle(python, kind, fitting)
+                continue
+            results = measure(python, kind, options.rounds, fitting)
+            rows = [(f"{kind.name}, {name}", *_columns(result)) for name, result in results.items()]
+            print_table(COLUMNS, rows)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="number of reloads for each server")
+    parser.add_argument("--idle", action="store_true", help="measure the idle servers instead of reloads")
+    names = [kind.name for kind in KINDS]
+    parser.add_argument("--kind", action="append", choices=names, help="only this one; may be repeated")
+    names = [way.name for way in (*WAYS, *OTHERS)]
     parser.add_argument(
-        "--kind",
-        action="append",
-        choices=[kind.name for kind in KINDS],
-        help="only this one; may be repeated",
+        "--way", action="append", choices=names, default=[], help="only this one; may be repeated"
     )
     parser.add_argument(
         "--python-env", type=Path, help="an interpreter with all of it; default: a fresh environment"
     )
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        python = options.python_env or fresh_venv(Path(folder), "django", "flask", "django-extensions")
-        rows = []
-        for kind in KINDS:
-            if options.kind and kind.name not in options.kind:
-                continue
-            stock, failsafe = measure(python, kind, options.rounds)
-            rows.append(
-                (
-                    kind.name,
-                    *(_seconds(values) for values in (stock.healthy, failsafe.healthy)),
-                    *(_seconds(values) for values in (stock.restart, failsafe.restart, failsafe.recovery)),
-                    f"{stock.refused} of {stock.clients}",
-                    f"{failsafe.refused} of {failsafe.clients}",
-                )
-            )
-        print_table(
-            (
-                "s, median (worst)",
-                "reload, stock",
-                "reload, fail-safe",
-                "after the reloader's message, stock",
-                "after the reloader's message, fail-safe",
-                "recovery, fail-safe",
-                "refused, stock",
-                "refused, fail-safe",
-            ),
-            rows,
-        )
+    return parser.parse_args()
+
+
+def _columns(result: Result) -> tuple[str, ...]:
+    return (
+        *(_seconds(values) for values in (result.healthy, result.restart, result.recovery)),
+        f"{result.refused} of {result.clients}",
+    )
 
 
 def _seconds(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({max(values):.2f})"
+    return f"{statistics.median(values):.3f} ({max(values):.3f})" if values else "-"
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ SERVER_MODULES = frozenset(
 # The modules of applications. The gate waits for these too if DEVPATCH_EXC_INFO is set.
 APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.wrappers"})
 
-# The modules of command lines. The gate waits for these only with fail-safe, and only if the command line
-# contains one of the subcommands.
+# The modules of command lines. The gate waits for these only with fail-safe, which fast reload turns on, and only
+# if the command line contains one of the subcommands.
 COMMAND_LINE_MODULES = frozenset({"django.core.management", "flask.cli"})
 _SUBCOMMANDS = {"runserver", "runserver_plus", "run"}
 # Python itself imports these when it starts. They do not count as the program's first import.
@@ -129,14 +129,15 @@ def start() -> None:
     # Removed from the environment, so that no child process mistakes itself for the worker.
     worker = os.environ.pop("_DEVPATCH_WORKER", None)
     try:
-        needs_launch = ("DEVPATCH_ERROR_LOG", "DEVPATCH_SUMMARY_LOG", "DEVPATCH_FAILSAFE")
-        if worker is not None or any(map(os.environ.get, needs_launch)):
+        failsafe = os.environ.get("DEVPATCH_FAILSAFE") or os.environ.get("DEVPATCH_FASTRELOAD")
+        is_logging = os.environ.get("DEVPATCH_ERROR_LOG") or os.environ.get("DEVPATCH_SUMMARY_LOG")
+        if worker is not None or is_logging or failsafe:
             _remember_launch()
         if worker is not None:
             # The code may call sys.exit while a command line, which runs before the server, loads it.
             gate.awaited |= COMMAND_LINE_MODULES
             _call_assembly("begin_worker", launch, worker)
-        elif os.environ.get("DEVPATCH_FAILSAFE") and not _is_reloader_worker():
+        elif failsafe and not _is_reloader_worker():
             _watch_first_start(gate)
     except Exception as error:
         _say(f"fail-safe can't see how this process ends: {type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ code, and that code may have a file with the name of a standard module.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ from .lifecycle import loads
 
 if TYPE_CHECKING:
     from .features import Feature
+    from .lifecycle.standbys import Instructions
     from .patching import Patch
 
 # The working directory and the environment at the start of Python.
@@ -110,11 +111,13 @@ def features() -> tuple[Feature, ...]:
     from .features.exc_info import ExcInfo
     from .features.failfast import FailFast
     from .features.failsafe.feature import FailSafe
+    from .features.fastreload.feature import FastReload
     from .features.on_error.feature import OnError
     from .features.summary.feature import Summary
     from .features.threaded.feature import Threaded
 
-    return (ErrorLog(), OnError(), ExcInfo(), FailFast(), Threaded(), FailSafe(), Summary())
+    reporting = (ErrorLog(), OnError(), ExcInfo())
+    return (*reporting, FailFast(), Threaded(), FailSafe(), FastReload(), Summary())
 
 
 def _integrations_of(server: str) -> Iterator[ModuleType]:
@@ -202,7 +205,27 @@ def begin_worker(launch: Launch | None, described: str) -> None:
     _remember(launch)
     from .features.failsafe.worker import process
 
-    _is_supervised = process.begin(described, _import_ahead)
+    _is_supervised = process.begin(described, process.Others(_import_ahead, _follow, _before_program))
+
+
+def _follow(instructions: Instructions) -> None:
+    from .features.fastreload.standby import roles
+
+    roles.begin(instructions)
+
+
+def _before_program(instructions: Instructions, is_due: Callable[[], bool]) -> None:
+    from .features.fastreload.standby import roles
+
+    roles.before_program(instructions, is_due, _tripwires)
+
+
+def _tripwires() -> tuple[tuple[str, str], ...]:
+    """Return the modules and attributes whose use while a library is imported means that it reads settings."""
+    # Not from the table of servers: a probe must not import wrapt before a standby would.
+    from .integrations import django_settings
+
+    return django_settings.TRIPWIRES
 
 
 def _import_ahead() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 PREFIX = "DEVPATCH_"
 
@@ -29,6 +29,15 @@ STRICT = "strict"
 def boolean_or_strict(text: str) -> bool | str:
     """Read a boolean or "strict". Raises ValueError."""
     return STRICT if text.lower() == STRICT else boolean(text)
+
+
+# The value of DEVPATCH_FASTRELOAD that hears of changes and keeps no standby.
+EVENTS = "events"
+
+
+def boolean_or_events(text: str) -> bool | str:
+    """Read a boolean or "events". Raises ValueError."""
+    return EVENTS if text.lower() == EVENTS else boolean(text)
 
 
 _RELOAD = 3  # Django's and Werkzeug's reloaders start the worker again on this exit status
@@ -183,6 +192,13 @@ FAILSAFE = _flag(
     "DEVPATCH_FAILSAFE",
     "keep the reloading server up when code is broken, and start the code again at the next change",
 )
+FASTRELOAD = Switch(
+    "DEVPATCH_FASTRELOAD",
+    boolean_or_events,
+    False,
+    f"{BOOLEAN_VALUES}, or {EVENTS}",
+    "reload at once when a file is saved, in a standby that has imported the libraries; events: without the standby",
+)
 
 EXC_INFO = _flag(
     "DEVPATCH_EXC_INFO",
@@ -248,22 +264,27 @@ EDITOR_PATHS = Switch(
 VERBOSE = _flag("DEVPATCH_VERBOSE", "explain in a line of its own what each switch does")
 
 SWITCHES = (
-    *(DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG),
+    *(DISABLE, FAILFAST, FAILFAST_EXIT_CODE, THREADED, FAILSAFE, FASTRELOAD),
+    *(EXC_INFO, ON_ERROR, ERROR_LOG),
     *(SUMMARY, SUMMARY_SLOW, SUMMARY_IGNORE, SUMMARY_LOG),
     *(EDITOR, EDITOR_PATHS, VERBOSE),
 )
 # The switches that turn a feature on.
-FEATURES = (FAILFAST, THREADED, FAILSAFE, EXC_INFO, ON_ERROR, ERROR_LOG, SUMMARY)
+FEATURES = (FAILFAST, THREADED, FAILSAFE, FASTRELOAD, EXC_INFO, ON_ERROR, ERROR_LOG, SUMMARY)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one switch is set to: the text in the environment (None if unset), its value, and the problem with it."""
+    """What one switch is set to: the text in the environment (None if unset), its value, and the problem with it.
+
+    ``implied_by`` is another switch that turns this one on while it is unset, or None.
+    """
 
     switch: Switch
     text: str | None
     value: object
     problem: str | None = None
+    implied_by: Switch | None = None
 
 
 @dataclass(frozen=True)
@@ -290,6 +311,7 @@ class Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Read every switch from ``environ``. A bad value is replaced by the default and gives a problem. Never raises."""
     readings = {switch.name: _read_one(switch, environ.get(switch.name)) for switch in SWITCHES}
+    _imply_failsafe(readings)
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in readings)
     return Settings(readings, tuple(unknown))
 
@@ -304,6 +326,19 @@ def _read_one(switch: Switch, text: str | None) -> Reading:
         if isinstance(error, Unlikely):
             problem += f"; {error}"
         return Reading(switch, text, switch.default, problem)
+
+
+def _imply_failsafe(readings: dict[str, Reading]) -> None:
+    """Turn fail-safe on if fast reload is on. If fail-safe is turned off explicitly, that is a problem."""
+    fast, safe = readings[FASTRELOAD.name], readings[FAILSAFE.name]
+    if not fast.value or safe.value or safe.problem:
+        return
+    if safe.text is None or not safe.text.strip():
+        readings[FAILSAFE.name] = replace(safe, value=True, implied_by=FASTRELOAD)
+        return
+    problem = f"{FASTRELOAD.name}={_quoted(fast.text or '')} needs {FAILSAFE.name}, which is set to "
+    problem += f"{_quoted(safe.text)}: unset one of them"
+    readings[FASTRELOAD.name] = replace(fast, value=FASTRELOAD.default, problem=problem)
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import harness
 import pytest
 from harness import DevServer, clean_environment, free_port
 from installing import Toolbox
@@ -17,6 +18,7 @@ from servers import MODES, Mode, select_modes
 
 def pytest_addoption(parser):
     parser.addoption("--short", action="store_true", help="one mode per server, for the other interpreters")
+    parser.addoption("--fastreload", action="store_true", help="wherever a test turns fail-safe on")
     parser.addoption(
         "--all", action="store_true", help="every variation: each mode, and each breakage of each file"
     )
@@ -145,6 +147,7 @@ def order_for_workers(items, workers):
 
 
 def pytest_configure(config):
+    harness.fast_reload = config.getoption("--fastreload")
     # A shell that runs the tests in the background ignores SIGINT, and the servers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(

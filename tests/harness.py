@@ -44,6 +44,9 @@ def own_ports() -> Iterator[int]:
 OWN_PORTS = own_ports()
 
 
+fast_reload = False  # whether to turn fast reload on wherever a test turns fail-safe on
+
+
 def free_port() -> int:
     """Return a free port that no other test gets."""
     while True:
@@ -75,6 +78,8 @@ def clean_environment(**variables: str) -> dict[str, str]:
         if not name.startswith(("DEVPATCH_", "PYTEST_", "FLASK_", "DJANGO_", "SITE_", "COV_", "PYTHON"))
         and name not in ("RUN_MAIN", "WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD")
     }
+    if fast_reload and "DEVPATCH_FAILSAFE" in variables:
+        environ["DEVPATCH_FASTRELOAD"] = "1"
     return {**environ, "DJANGO_RUNSERVER_HIDE_WARNING": "true", **variables}
 
 

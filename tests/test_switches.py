@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ def test_any_text(environ):
         assert (reading.problem is None) or name in reading.problem
         assert reading.problem is None or "\n" not in reading.problem
         if not environ.get(name, "").strip():
-            assert reading.value == reading.switch.default
+            assert reading.value == (reading.implied_by is not None or reading.switch.default)
             assert reading.problem is None
 
 
@@ -53,6 +54,24 @@ def test_booleans(true, false, upper):
     for text, value in ((true, True), (false, False)):
         shown = text.upper() if upper else text
         assert switches.read({"DEVPATCH_FAILFAST": f" {shown} "})[switches.FAILFAST] is value
+
+
+@pytest.mark.parametrize("text", ["1", "ON", "events", "Events"])
+def test_fast_reload_turns_fail_safe_on(text):
+    settings = switches.read({"DEVPATCH_FASTRELOAD": text})
+    assert settings[switches.FASTRELOAD] in (True, switches.EVENTS)
+    assert settings[switches.FAILSAFE] is True
+    assert settings.readings["DEVPATCH_FAILSAFE"].implied_by is switches.FASTRELOAD
+    assert not settings.problems
+
+
+def test_fast_reload_without_fail_safe_is_a_contradiction():
+    settings = switches.read({"DEVPATCH_FASTRELOAD": "1", "DEVPATCH_FAILSAFE": "0"})
+    assert settings.problems == [
+        "DEVPATCH_FASTRELOAD='1' needs DEVPATCH_FAILSAFE, which is set to '0': unset one of them"
+    ]
+    assert not switches.read({"DEVPATCH_FASTRELOAD": "0", "DEVPATCH_FAILSAFE": "0"}).problems
+    assert switches.read({"DEVPATCH_FASTRELOAD": "0"})[switches.FAILSAFE] is False
 
 
 @given(st.text())

@@ -59,6 +59,7 @@ def _switch(reading: switches.Reading) -> dict[str, Any]:
         "name": reading.switch.name,
         "set_to": reading.text,
         "value": reading.value,
+        "implied_by": reading.implied_by.name if reading.implied_by else None,
         "valid": reading.problem is None,
         "problem": reading.problem,
         "help": reading.switch.help,
@@ -154,7 +155,9 @@ def _switch_row(switch: dict[str, Any]) -> tuple[str, str, str]:
     value = switch["value"]
     value = ", ".join(value) or False if isinstance(value, list | tuple) else value
     value = {"True": "on", "False": "off", "None": "as the server does"}.get(str(value), str(value))
-    if not (switch["set_to"] or "").strip():
+    if switch["implied_by"]:
+        value += f" ({switch['implied_by']})"
+    elif not (switch["set_to"] or "").strip():
         value += " (unset)"
     return switch["name"], value, switch["help"]
 

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import prompts, sessions
+from ..lifecycle import hearing, prompts, sessions
 from ..lifecycle.endings import ending
-from ..patching import Capability, Replace, Wrap, module_proxy
+from ..lifecycle.hearing import Watched
+from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "django.utils.autoreload"
 _ATTEMPTS = 3  # to list the modules
@@ -25,11 +26,21 @@ _ATTEMPTS = 3  # to list the modules
 
 def _sleep(seconds: float) -> None:
     sessions.worker.watches()  # The loop looks at the files, and then it sleeps.
-    ending.sleep(seconds)
+    hearing.sleep(seconds)
 
 
 def _make_time(time: ModuleType) -> ModuleType:
     return module_proxy(time, sleep=_sleep)
+
+
+def _observe_tick(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
+    hearing.reloader_runs(
+        lambda: Watched(
+            files=[str(path) for path in reloader.watched_files(include_globs=False)],
+            folders=[str(path) for path in reloader.directory_globs],
+        )
+    )
+    return wrapped(*args, **kwargs)
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -80,6 +91,9 @@ def _observe_restart(wrapped: Callable[..., Any], instance: Any, args: Any, kwar
 PATCHES = (
     Wrap(_MODULE, "trigger_reload", Capability.ENDING, _observe_reload, ("filename",)),
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
+    # The Watchman reloader hears of changes by itself.
+    Wrap(_MODULE, "StatReloader.tick", Capability.HEARING, _observe_tick, ("reloader",)),
+    Expect(_MODULE, "StatReloader.watched_files", Capability.HEARING, ("reloader", "include_globs")),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run, ("main_func",)),
     Wrap(_MODULE, "iter_all_python_module_files", Capability.WORKERS, _observe_modules),
     Wrap(_MODULE, "restart_with_reloader", Capability.WORKERS, _observe_restart),

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import prompts, sessions
+from ..lifecycle import hearing, prompts, sessions
 from ..lifecycle.endings import ExitStatus, RequestedExit, ending
+from ..lifecycle.hearing import Watched
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "werkzeug._reloader"
 
 
 def _make_time(time: ModuleType) -> ModuleType:
-    return module_proxy(time, sleep=ending.sleep)
+    return module_proxy(time, sleep=hearing.sleep)
 
 
 def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
@@ -26,6 +27,9 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
     wake = getattr(getattr(reloader, "should_reload", None), "set", None)
     if wake is not None:
         ending.on_request(wake)
+    if isinstance(reloader, _stat_loop()):
+        # The watchdog loop hears of changes by itself.
+        hearing.reloader_runs(lambda: Watched(files=list(reloader.mtimes), folders=()))
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
@@ -35,6 +39,10 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
             ending.exit_instead_of_reload()
             sessions.reloading()
         raise
+
+
+def _stat_loop() -> Any:
+    return getattr(sys.modules[_MODULE], "StatReloaderLoop", ())
 
 
 def _observe_run_with_reloader(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -77,6 +85,7 @@ PATCHES = (
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     Wrap(_MODULE, "ReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
     Wrap(_MODULE, "WatchdogReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
+    Expect(_MODULE, "StatReloaderLoop.run_step", Capability.HEARING, ("reloader",)),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run_with_reloader, ("main_func",)),
     Wrap(_MODULE, "ReloaderLoop.restart_with_reloader", Capability.WORKERS, _observe_restart, ("reloader",)),
     Expect(_MODULE, "_get_args_for_reloading", Capability.WORKERS, ()),

@@ -141,7 +141,7 @@ class Ending:
 
     def exit_if_requested(self) -> None:
         """If the end was requested, raise SystemExit in the main thread. Do nothing in other threads."""
-        if self.requested and threading.current_thread() is threading.main_thread():
+        if self.requested and self.is_main_thread():
             self.exit()
 
     def exit_instead_of_reload(self) -> None:
@@ -174,10 +174,14 @@ class Ending:
 
         Raises SystemExit in the main thread as soon as the end is requested.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if not self.is_main_thread():
             time.sleep(seconds)
         elif self._requested.wait(seconds):
             self.exit()
+
+    def is_main_thread(self) -> bool:
+        """Whether this is the thread in which a reloader's loop runs, and which may end the process."""
+        return threading.current_thread() is threading.main_thread()
 
     def _print_report(self) -> None:
         with self._lock:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import write
 from . import loads
 from .endings import ExitStatus, RequestedExit, ending
+from .hearing import Watched
 from .tracebacks import module_that_raised
 
 if TYPE_CHECKING:
@@ -126,6 +127,20 @@ class Worker:
 
     def reloads(self) -> None:
         """Report that the worker ends because a file changed. Then wait for the requests in progress."""
+
+    def answered(self, facts: Mapping[str, Any]) -> None:
+        """Report that it has answered a request and is idle, with JSON data for ``standbys.Preparation.learn``."""
+
+    def reports_places(self, watched: Watched) -> None:
+        """Report what its reloader watches, so that the supervisor can tell of changes."""
+
+    def wait_for_word(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for the supervisor to tell of a change, and return whether it did.
+
+        Returns at once if the end of the process is requested.
+        """
+        ending.sleep(seconds)
+        return False
 
     def ends(self) -> None:
         """Report that it ends on purpose, and that the session ends too."""

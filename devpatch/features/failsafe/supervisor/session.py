@@ -18,16 +18,20 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from .... import console
-from ....lifecycle import loads
+from ....lifecycle import hearing, loads, standbys
+from ....lifecycle.hearing import Watched
 from ....lifecycle.sessions import Session
 from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
 from .command_lines import script_of
 from .open_prompts import OpenPrompts
+from .processes import Start
+from .standby import Standby
 from .waiting import Waiting
-from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
+from .watching import SESSION_FOLDER, Snapshot, Watcher, is_source, project_folders
 from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
 
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
@@ -37,6 +41,8 @@ _FAILURE_LIMIT = 4.0
 _RELOAD_LIMIT = 4.0
 # Seconds for the reloader of a worker that serves to report that it watches. Django's Watchman reloader never does.
 _HANDOVER_LIMIT = 2.5
+# Seconds within which a reloader acts on what it was told.
+_REACTION_LIMIT = 2.0
 
 
 def run(session: Session) -> int:
@@ -58,8 +64,10 @@ class Supervisor:
         self._waiting = Waiting(self._watcher)
         self._folder = Path(tempfile.mkdtemp(prefix=SESSION_FOLDER))
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        standbys.preparation.begin(self._folder)
         self._snapshot_before: Snapshot = {}
-        self._standby: WorkerHandle | None = None  # starts while the worker before it ends
+        self._standby = Standby(self._start_process)
+        self._told_at = -math.inf  # when the worker's reloader was told to look
         self._open_listener()
 
     def _open_listener(self) -> None:
@@ -84,8 +92,8 @@ class Supervisor:
             while True:
                 worker, verdict = self._run_worker()
                 is_ours = self._waiting.page_server is not None
-                if verdict is not Verdict.RELOAD:
-                    self._end_standby()
+                if verdict in (Verdict.ENDED, Verdict.MOVED):
+                    self._standby.end()  # It has the old socket.
                 if verdict is Verdict.ENDED or (verdict is Verdict.BROKEN and not is_ours):
                     worker.forget()
                     return worker.status
@@ -100,7 +108,9 @@ class Supervisor:
             os.kill(os.getpid(), signal.SIGHUP)  # This process ends as if the signal had not been handled.
             raise
         finally:
-            self._end_standby()
+            self._standby.end()
+            standbys.preparation.end()
+            hearing.ears.close()
             self._waiting.end()
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -115,6 +125,8 @@ class Supervisor:
                 # Ctrl-C reaches this process too. A KeyboardInterrupt that the code raised itself does not.
                 time.sleep(INTERRUPT_LIMIT)
                 verdict = Verdict.BROKEN
+            elif verdict is Verdict.BROKEN:
+                verdict = self._judge(worker)
         except KeyboardInterrupt:
             worker.wait(INTERRUPT_LIMIT)
             worker.stop()
@@ -125,20 +137,28 @@ class Supervisor:
             self._waiting.terminal.restore()
         return worker, verdict
 
-    def _start(self) -> WorkerHandle:
-        standby, self._standby = self._standby, None
-        if standby is not None:
-            if standby.go():
-                return standby
-            standby.forget()
-        return WorkerHandle(self._session, self._descriptor, self._folder)
+    def _judge(self, worker: WorkerHandle) -> Verdict:
+        """Return what the end of a worker means whose code seems to be broken: a standby may be the reason."""
+        if worker.could_not_get_ready():
+            standbys.preparation.failed()
+            return Verdict.RELOAD
+        if (reason := worker.objection()) is not None:
+            self._start_cold(reason)
+            return Verdict.RELOAD
+        return Verdict.BROKEN
 
-    def _end_standby(self) -> None:
-        """End the standby, if there is one."""
-        if self._standby is not None:
-            self._standby.stop()
-            self._standby.forget()
-            self._standby = None
+    def _start_cold(self, reason: str) -> None:
+        """See to it that the next worker is not prepared."""
+        standbys.preparation.refuse(reason)
+        self._standby.end()
+
+    def _start(self) -> WorkerHandle:
+        return self._standby.go() or self._start_process(
+            Start(instructions=standbys.preparation.for_worker())
+        )
+
+    def _start_process(self, start: Start) -> WorkerHandle:
+        return WorkerHandle(self._session, None if start.is_alone else self._descriptor, self._folder, start)
 
     def _supervise(self, worker: WorkerHandle) -> Verdict:
         """Wait until ``worker`` has ended, or end it because a file changed or it hangs. Return what its end means."""
@@ -146,10 +166,11 @@ class Supervisor:
         failed_at: float | None = None
         looked_at = time.monotonic()
         while not worker.has_ended():
-            worker.listen(_POLL_INTERVAL)
+            is_heard = worker.listen(_POLL_INTERVAL, hearing.ears.fileno())
+            is_source_heard = is_heard and any(map(is_source, hearing.ears.take()))
             reports = worker.reports()
             if Report.SERVING in reports:
-                return self._hand_over(worker)
+                return self._hand_over_or_replace(worker)
             if Report.LOADING in reports:
                 module = reports.pop(Report.LOADING)["module"]
                 if not worker.prompts():
@@ -160,7 +181,7 @@ class Supervisor:
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
                     return _end(worker)
-            elif time.monotonic() - looked_at > self._watcher.interval_in_start:
+            elif is_source_heard or time.monotonic() - looked_at > self._watcher.interval_in_start:
                 changes = self._changes_in_start(self._watcher.look())
                 if changes and worker.prompts():
                     self._open_prompts.say()
@@ -171,18 +192,34 @@ class Supervisor:
                 looked_at = time.monotonic()
         return worker.verdict()
 
+    def _hand_over_or_replace(self, worker: WorkerHandle) -> Verdict:
+        try:
+            return self._hand_over(worker)
+        except _MustStartCold as error:
+            self._start_cold(str(error))
+            if self._wait_for_prompts(worker):
+                worker.replace()
+            return Verdict.RELOAD
+
     def _hand_over(self, worker: WorkerHandle) -> Verdict:
         """Let the worker's own reloader watch the files. Handle the changes that it can't have seen."""
         self._waiting.notify("recovered", is_last=True)
         self._waiting.change_filter.forget()
+        if (reason := worker.objection()) is not None:
+            self._start_cold(reason)
+            worker.replace()
+            return Verdict.RELOAD
+        if hearing.ears.are_open:
+            self._tell(worker)  # From then on, its reloader relies on being told.
         if not self._wait_for_end(worker, _HANDOVER_LIMIT, Report.WATCHING):
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
             missed = [name for name in changes if name in imported]
-            if missed and self._standby is None and self._wait_for_prompts(worker):
+            is_ending = Report.RELOADING in worker.reports()
+            if missed and not is_ending and self._wait_for_prompts(worker):
                 self._waiting.announce_change(missed)
-                self._start_standby(worker)
+                self._standby.start_late(worker)
                 worker.replace()
                 return Verdict.RELOAD
             self._wait_for_end(worker)
@@ -195,9 +232,6 @@ class Supervisor:
             worker.listen(_POLL_INTERVAL)
         return not (worker.has_ended() or worker.has_reported_end())
 
-    def _start_standby(self, before: WorkerHandle) -> None:
-        self._standby = WorkerHandle(self._session, self._descriptor, self._folder, before=before)
-
     def _wait_for_end(
         self, worker: WorkerHandle, seconds: float = math.inf, until: Report | None = None
     ) -> bool:
@@ -206,26 +240,46 @@ class Supervisor:
         When it begins to reload, start the standby, and give the worker ``_RELOAD_LIMIT`` s before it is terminated.
         """
         deadline = time.monotonic() + seconds
+        reloads = False
         while not worker.has_ended():
             left = deadline - time.monotonic()
-            if self._standby is None and (left <= 0 or until in worker.reports()):
+            if not reloads and (left <= 0 or until in worker.reports()):
                 return False
-            if self._standby is not None and worker.prompts():
+            if reloads and worker.prompts():
                 deadline = max(deadline, time.monotonic() + _RELOAD_LIMIT)
             elif left <= 0:
-                holders = ", ".join(worker.holders()) or "something"
-                console.say(
-                    f"fail-safe: the server process did not end for the reload, so it was ended: {holders} was running",
-                    console.WARNING,
-                )
-                worker.stop()
+                _end_late(worker)
                 return True
-            worker.listen(max(left, 0.0))
-            self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))
-            if self._standby is None and Report.RELOADING in worker.reports():
-                self._start_standby(worker)
-                deadline = time.monotonic() + _RELOAD_LIMIT
+            if worker.listen(max(left, 0.0), hearing.ears.fileno()):
+                hearing.ears.take()
+                self._tell(worker)
+            if not reloads and self._begins_to_reload(worker):
+                reloads, deadline = True, time.monotonic() + _RELOAD_LIMIT
         return True
+
+    def _begins_to_reload(self, worker: WorkerHandle) -> bool:
+        """Act on what ``worker`` has reported. Return whether it reloads. Raises _MustStartCold."""
+        reports = worker.reports()
+        self._open_prompts.look(worker, reports.get(Report.SERVING, {}).get("modules", ()))
+        if Report.PLACES in reports:
+            self._watch(reports.pop(Report.PLACES))
+        if Report.RELOADING in reports:
+            self._standby.start_late(worker)
+            if time.monotonic() - self._told_at > _REACTION_LIMIT:
+                hearing.ears.missed()
+            return True
+        if (reason := self._standby.get_ready(worker)) is not None:
+            raise _MustStartCold(reason)
+        return False
+
+    def _watch(self, reported: dict[str, Any]) -> None:
+        """Hear of the changes that concern the worker's reloader, or this session."""
+        folders = {*reported["folders"], *self._watcher.folders}
+        hearing.ears.watch(Watched(reported["files"], sorted(folders)), reported["places"])
+
+    def _tell(self, worker: WorkerHandle) -> None:
+        self._told_at = time.monotonic()
+        worker.look()
 
     def _changes_in_start(self, snapshot: Snapshot, has_ended: bool = False) -> list[str]:
         return self._waiting.change_filter.in_start(self._snapshot_before, snapshot, has_ended=has_ended)
@@ -248,7 +302,12 @@ class Supervisor:
         if changes := self._changes_in_start(snapshot, has_ended=True):
             self._waiting.announce_change(changes)
         else:
+            self._standby.prepare()
             self._waiting.wait(failure, snapshot)
+
+
+class _MustStartCold(Exception):
+    """A worker that was a standby must be replaced. The message says why."""
 
 
 class _TerminalClosed(BaseException):
@@ -257,6 +316,15 @@ class _TerminalClosed(BaseException):
 
 def _close_terminal(*_: object) -> None:
     raise _TerminalClosed
+
+
+def _end_late(worker: WorkerHandle) -> None:
+    holders = ", ".join(worker.holders()) or "something"
+    console.say(
+        f"fail-safe: the server process did not end for the reload, so it was ended: {holders} was running",
+        console.WARNING,
+    )
+    worker.stop()
 
 
 def _end(worker: WorkerHandle) -> Verdict:

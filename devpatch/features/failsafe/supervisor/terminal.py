@@ -62,14 +62,18 @@ class Terminal:
                 while msvcrt.kbhit():
                     msvcrt.getwch()
 
-    def wait_for_enter(self, seconds: float) -> bool:
-        """Return True as soon as Enter is pressed, False after ``seconds``."""
+    def wait_for_enter(self, seconds: float, ears: int | None = None) -> bool:
+        """Return True as soon as Enter is pressed, False after ``seconds``, or when ``ears`` can be read.
+
+        On Windows, the descriptor ``ears`` is looked at only after ``seconds``.
+        """
+        others = [] if ears is None else [ears]
         if self._descriptor is None or not self._is_ours():
-            time.sleep(seconds)
+            _sleep(seconds, others)
             return False
         if msvcrt is not None:
             return _wait_for_key(seconds)
-        if not select.select([self._descriptor], [], [], seconds)[0]:
+        if self._descriptor not in select.select([self._descriptor, *others], [], [], seconds)[0]:
             return False
         try:
             typed = os.read(self._descriptor, 4096)
@@ -95,6 +99,13 @@ def _terminal_of(stream: Any) -> int | None:
         return descriptor if os.isatty(descriptor) else None
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def _sleep(seconds: float, descriptors: list[int]) -> None:
+    if descriptors:
+        select.select(descriptors, [], [], seconds)
+    else:
+        time.sleep(seconds)
 
 
 def _wait_for_key(seconds: float) -> bool:

@@ -7,19 +7,21 @@ import time
 from collections.abc import Sequence
 
 from .... import console
+from ....lifecycle import hearing
 from ..failure import Failure
 from ..page.answers import answer
 from ..page.server import PageServer
 from ..worker import slow_load
 from .changes import ChangeFilter
+from .processes import reap
 from .terminal import Terminal
 from .watching import Snapshot, Watcher, differences, is_echo
-from .worker_handle import reap
 
 # Seconds in which the output at a worker's end may reach a file through another program (`| tee log`).
 _ECHO_LIMIT = 2.0
 _DEBOUNCE = 0.1  # seconds without another change before a start: editors save in several steps
 _MAX_LOOKS = 20
+_INTERVAL_WITH_EARS = 2.0  # seconds between two looks, if changes are heard of anyway
 
 
 class Waiting:
@@ -45,7 +47,8 @@ class Waiting:
             if self.page_server is not None:
                 self.page_server.close()
         if changes:
-            self._debounce()
+            if not hearing.ears.are_open:
+                self._debounce()  # The ears tell of a change only when it is complete.
             self.announce_change(changes)
         else:
             self.change_filter.forget()
@@ -53,7 +56,8 @@ class Waiting:
     def _wait_for_change(self, before: Snapshot, text: str) -> list[str]:
         """Return the files that changed. The list is empty if Enter was pressed."""
         began = time.monotonic()
-        while not self.terminal.wait_for_enter(self.watcher.interval):
+        while not self.terminal.wait_for_enter(self._interval(), hearing.ears.fileno()):
+            hearing.ears.take()
             if os.getpid() == 1:
                 reap()
             snapshot = self.watcher.look()
@@ -75,6 +79,9 @@ class Waiting:
                 return wanted
             before = snapshot
         return []
+
+    def _interval(self) -> float:
+        return max(self.watcher.interval, _INTERVAL_WITH_EARS if hearing.ears.are_open else 0.0)
 
     def _debounce(self) -> None:
         before = self.watcher.look()

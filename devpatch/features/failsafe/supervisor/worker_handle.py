@@ -10,24 +10,24 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ....console import shown_path
-from ....lifecycle import loads
+from ....lifecycle import loads, standbys
 from ....lifecycle.failures import is_own
 from ....lifecycle.sessions import Session
+from ....lifecycle.standbys import Facts
 from .. import ipc
 from ..failure import Failure
 from ..ipc import Report
 from ..worker import draining, preloading
+from . import processes
 from .command_lines import script_of
+from .processes import Start
 
 # Seconds for a worker to end after SIGTERM. The frameworks' own reloaders kill it immediately.
 STOP_LIMIT = 0.7
@@ -67,14 +67,13 @@ class WorkerHandle:
         session: Session,
         listener_descriptor: int | None,
         parent_folder: Path,
-        before: WorkerHandle | None = None,
+        start: Start = Start(),  # noqa: B008, it can't be changed
     ) -> None:
         """Start the process. It gets its own folder in ``parent_folder``. Raises OSError.
 
-        ``listener_descriptor`` is the listening socket to adopt, or None. If ``before`` is given, the new worker is
-        a standby: its interpreter starts while the worker ``before`` ends, and runs none of the user's code until
-        ``go``.
+        ``listener_descriptor`` is the listening socket to adopt, or None.
         """
+        self.instructions, self._waited = start.instructions, start.waits
         self.folder = Path(tempfile.mkdtemp(dir=parent_folder))
         self._script = script_of(session.command)
         self.started_at = time.time()  # seconds since the epoch, compared with the times of files
@@ -86,12 +85,12 @@ class WorkerHandle:
                 listener=listener_descriptor,
                 address=session.address if listener_descriptor else None,
                 wakeup=worker_end.fileno(),
-                waits=before is not None,
-                wrapt=None if before is None else before.wrapt(),
+                waits=start.waits,
+                wrapt=start.wrapt,
+                instructions=start.instructions,
             )
             environ = {**session.environ, ipc.VARIABLE: worker_session.to_text()}
-            with _interrupts_blocked(before is not None):
-                self._process = subprocess.Popen(session.command, env=environ, close_fds=False)
+            self._process = start.run(session.command, environ, worker_end.fileno())
         self._wakeup.setblocking(False)
         self._wakeup_is_open = True
         self._closed_at = 0.0
@@ -105,10 +104,17 @@ class WorkerHandle:
         if self.has_ended():
             return False
         try:
-            self._wakeup.send(b"!")
+            self._wakeup.send(ipc.WAKE)
         except OSError:
             return False
         return True
+
+    def look(self) -> None:
+        """Let the worker's reloader look at its files now."""
+        try:
+            self._wakeup.send(ipc.LOOK)
+        except OSError:
+            pass  # It has ended, or many such words wait already.
 
     @property
     def status(self) -> int:
@@ -125,10 +131,16 @@ class WorkerHandle:
             self.listen(left)
         return True
 
-    def listen(self, seconds: float) -> None:
-        """Wait for a report or the end of the worker, at most ``seconds``. May return earlier."""
+    def listen(self, seconds: float, ears: int | None = None) -> bool:
+        """Wait for a report or the end of the worker, at most ``seconds``. May return earlier.
+
+        Also return as soon as the descriptor ``ears`` can be read, and return whether it can.
+        """
+        descriptors: list[Any] = [] if ears is None else [ears]
+        ready: list[Any] = []
         if self._wakeup_is_open:
-            if select.select([self._wakeup], [], [], min(seconds, _POLL_INTERVAL))[0]:
+            ready = select.select([self._wakeup, *descriptors], [], [], min(seconds, _POLL_INTERVAL))[0]
+            if self._wakeup in ready:
                 try:
                     self._wakeup_is_open = bool(self._wakeup.recv(4096))
                 except OSError:
@@ -137,14 +149,14 @@ class WorkerHandle:
         else:
             ends_now = time.monotonic() - self._closed_at < _POLL_INTERVAL
             time.sleep(min(seconds, _LAST_POLL_INTERVAL if ends_now else _POLL_INTERVAL))
+        return ears in ready
 
     def has_ended(self) -> bool:
         """Whether the worker has ended."""
         if os.getpid() != 1:
             return self._process.poll() is not None
-        for pid, status in reap():
-            if pid == self._process.pid:
-                self._process.returncode = status
+        if self._process.returncode is None:
+            self._process.returncode = processes.status_of(self._process.pid)
         return self._process.returncode is not None
 
     def stop(self) -> None:
@@ -189,6 +201,34 @@ class WorkerHandle:
     def reload_waits(self) -> bool:
         """Whether the worker's reloader has seen a change, and waits for a prompt or a debugger."""
         return bool(self.reports().get(Report.PROMPT, {}).get("reload_waits"))
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether this worker was a standby that another feature had prepared."""
+        return self.instructions is not None and self._waited
+
+    def could_not_get_ready(self) -> bool:
+        """Whether it has ended as a standby, before it ran any of the user's code."""
+        return self.was_ready and self.size() is None and self.status == standbys.NOT_READY
+
+    def objection(self) -> str | None:
+        """Return why this worker, a former standby, must be replaced by one that starts cold, or None."""
+        reports = self.reports()
+        last = reports.get(Report.FAILED) or reports.get(Report.SERVING) or {}
+        found: str | None = last.get("objection")
+        return found
+
+    def facts(self) -> Facts | None:
+        """Return what the worker tells about itself after its first answer. None: nothing new."""
+        if self.reports().pop(Report.ANSWERED, None) is None:
+            return None
+        facts: Facts = json.loads((self.folder / ipc.FACTS).read_text(encoding="utf-8"))
+        return facts
+
+    def size(self) -> int | None:
+        """Return the bytes of memory of a standby that is ready, or None if it is not."""
+        found: int | None = self.reports().get(Report.READY, {}).get("size")
+        return found
 
     def wrapt(self) -> str | None:
         """Return the file of wrapt that the next worker may import while it is a standby, or None."""
@@ -265,22 +305,6 @@ class WorkerHandle:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@contextmanager
-def _interrupts_blocked(wanted: bool) -> Iterator[None]:
-    """If ``wanted``, block SIGINT in a process that is started here. ``process.begin`` unblocks it there.
-
-    An interpreter that Ctrl-C interrupts while it starts prints a traceback. So the signal has to wait.
-    """
-    if not (wanted and hasattr(signal, "pthread_sigmask")):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def describe_end(status: int) -> str:
     """Return in words how a worker ended."""
     if status >= 0:
@@ -293,20 +317,3 @@ def _name_of_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def reap() -> list[tuple[int, int]]:
-    """Collect the children that ended, and return their ids and exit statuses. Only process 1 of a container needs it.
-
-    It inherits orphaned processes, which would stay zombies.
-    """
-    ended = []
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            break
-        if pid == 0:
-            break
-        ended.append((pid, os.waitstatus_to_exitcode(status)))
-    return ended

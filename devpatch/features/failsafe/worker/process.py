@@ -9,18 +9,20 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from ....lifecycle.standbys import Instructions
 from .. import ipc
 from ..ipc import Report
+from . import moment
 from .slow_load import SlowLoad
+from .turn import Turn, memory_size
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes; at least this much of the end of stderr is kept
@@ -28,7 +30,8 @@ _REPORT_LIMIT = 10.0  # seconds; a callable of DEVPATCH_ON_ERROR may never retur
 HOLDERS_LIMIT = (
     1.0  # seconds that a worker may take to end after its last request; then it is asked what holds it
 )
-_STOPPED = 0  # the exit status of a standby that is not needed
+# The reports that say nothing about how far the worker is.
+_ASIDE = (Report.LOADING, Report.PROMPT, Report.WATCHING, Report.PLACES, Report.ANSWERED, Report.READY)
 
 
 class WorkerProcess:
@@ -41,17 +44,22 @@ class WorkerProcess:
         self.address = session.address
         self.verdict: Report | None = None
         self.exit_text: str | None = None  # of the sys.exit that was reported
-        self._wakeup = wakeup
+        self.wakeup = wakeup
         self._lock = threading.Lock()
         self._reporting = threading.RLock()  # held by the thread that reports a failed load
+        self._slow_load: SlowLoad | None = None
+
+    def load_starts(self) -> None:
+        """Begin the part in which the user's code runs: report it if it takes long."""
+        self.wakeup.setblocking(False)
         self._slow_load = SlowLoad(lambda module: self.report(Report.LOADING, module=module))
 
     def report(self, what: Report, **details: Any) -> bool:
         """Report to the supervisor. Return False if this process has already reported why it ends. Never raises."""
         with self._lock:
-            if what not in (Report.LOADING, Report.PROMPT, Report.WATCHING):
+            if what not in _ASIDE and self._slow_load is not None:
                 self._slow_load.done()  # Under the lock, because two threads may report at once.
-            if what not in (Report.SERVING, Report.WATCHING, Report.LOADING, Report.PROMPT):
+            if what is not Report.SERVING and what not in _ASIDE:
                 if self.verdict is not None:
                     return False
                 self.verdict = what
@@ -59,7 +67,7 @@ class WorkerProcess:
             line = json.dumps({"report": what.value, **details}) + "\n"
             with open(self.folder / ipc.REPORTS, "ab", buffering=0) as file:
                 file.write(line.encode())
-            self._wakeup.send(b"!")
+            self.wakeup.send(ipc.WAKE)
         except Exception:
             pass  # The supervisor has ended and removed its folder.
         return True
@@ -91,13 +99,13 @@ class WorkerProcess:
     def _report_failure(self, error: BaseException, show: Callable[[], object]) -> bool:
         if self.verdict is not None:
             return False
-        from ....lifecycle import failures, loads
+        from ....lifecycle import failures, loads, standbys
 
         try:
             details = failures.describe(error)
         except Exception:
             return False  # The supervisor then shows what it knows.
-        if not self.report(Report.FAILED, **details):
+        if not self.report(Report.FAILED, **details, objection=standbys.objection()):
             return False
         if isinstance(error, SystemExit) and isinstance(error.code, str):
             self.exit_text = error.code
@@ -111,12 +119,18 @@ class WorkerProcess:
 this: WorkerProcess | None = None
 
 
-def begin(described: str, import_ahead: Callable[[], object]) -> bool:
+class Others(NamedTuple):
+    """What other parts of devpatch do in this process, while it gets ready."""
+
+    import_ahead: Callable[[], object]  # imports the modules that every worker needs
+    begin: Callable[[Instructions], object]  # follows instructions when the interpreter starts
+    before_program: Callable[[Instructions, Callable[[], bool]], object]  # and before the user's program
+
+
+def begin(described: str, others: Others) -> bool:
     """Begin to report, in a standby only after it is woken. ``described`` is the text of an ``ipc.WorkerSession``.
 
-    ``import_ahead`` imports the modules that every worker needs. A standby calls it while it waits, if the user's
-    code can't notice. Return False if this process is not the worker, but a child of it. Raises OSError, ValueError,
-    TypeError.
+    Return False if this process is not the worker, but a child of it. Raises OSError, ValueError, TypeError.
     """
     global this
     session = ipc.WorkerSession.from_text(described)
@@ -127,9 +141,10 @@ def begin(described: str, import_ahead: Callable[[], object]) -> bool:
     wakeup.set_inheritable(False)
     if session.listener is not None:
         os.set_inheritable(session.listener, False)
-    if session.waits:
-        _await_turn(wakeup, session.wrapt, import_ahead)
-    wakeup.setblocking(False)
+    turn = Turn(wakeup) if session.waits else None
+    if turn is not None and session.instructions is None:
+        _preload(session, others)
+        turn.wait()
     this = WorkerProcess(session, wakeup)
     # The end of the process closes the descriptor. An open socket object would cause a ResourceWarning.
     atexit.register(wakeup.detach)
@@ -137,24 +152,39 @@ def begin(described: str, import_ahead: Callable[[], object]) -> bool:
     _catch_faults(this.folder / ipc.FAULT)
     _report_uncaught(this)
     _stay_worker_across_exec(session)
+    if session.instructions is not None:
+        _follow(session, this, turn, others)
+    else:
+        this.load_starts()
     return True
 
 
-def _await_turn(wakeup: socket.socket, wrapt: str | None, import_ahead: Callable[[], object]) -> None:
-    """Wait until the supervisor wakes this process. Exit silently if the supervisor ends, or at Ctrl-C."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if wrapt is not None:
+def _follow(session: ipc.WorkerSession, process: WorkerProcess, turn: Turn | None, others: Others) -> None:
+    """Follow the session's instructions, now and just before the user's program."""
+    instructions = session.instructions
+    assert instructions is not None
+    others.begin(instructions)
+
+    def wait_ready() -> None:
+        assert turn is not None
+        _preload(session, others)
+        others.before_program(instructions, turn.has_come)
+        process.report(Report.READY, size=memory_size())
+        turn.wait()
+        process.load_starts()
+
+    if turn is None:
+        process.load_starts()
+        moment.call(lambda: others.before_program(instructions, lambda: True))
+    elif not moment.call(wait_ready):
+        wait_ready()  # Without that moment, it must not run the user's program either.
+
+
+def _preload(session: ipc.WorkerSession, others: Others) -> None:
+    if session.wrapt is not None:
         from . import preloading
 
-        preloading.preload(wrapt, import_ahead)
-    if not wakeup.recv(1):
-        os._exit(_STOPPED)
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, handler)
+        preloading.preload(session.wrapt, others.import_ahead)
 
 
 def _stay_worker_across_exec(session: ipc.WorkerSession) -> None:

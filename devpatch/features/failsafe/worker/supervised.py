@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ....lifecycle import failures, prompts, sessions
+from ....lifecycle import failures, prompts, sessions, standbys
+from ....lifecycle.hearing import Watched
 from .. import ipc
 from ..ipc import Report
 from . import draining, preloading, process
+from .words import Words
 
 
 class SupervisedWorker(sessions.Worker):
@@ -22,6 +26,7 @@ class SupervisedWorker(sessions.Worker):
         assert process.this is not None
         self._process = process.this
         self._watches = False
+        self._words: Words | None = None
 
     def listen(self) -> None:
         """Register for the reports of the integrations."""
@@ -35,7 +40,10 @@ class SupervisedWorker(sessions.Worker):
     def serves(self) -> None:
         """See sessions.Worker."""
         self._process.report(
-            Report.SERVING, modules=sorted(failures.own_modules()), wrapt=preloading.origin_of_wrapt()
+            Report.SERVING,
+            modules=sorted(failures.own_modules()),
+            wrapt=preloading.origin_of_wrapt(),
+            objection=standbys.objection(),
         )
 
     def watches(self) -> None:
@@ -55,6 +63,30 @@ class SupervisedWorker(sessions.Worker):
         while prompts.wait():  # A request has come to a prompt since the reload began.
             draining.drain()
         self._process.dump_holders()
+
+    def answered(self, facts: Mapping[str, Any]) -> None:
+        """See sessions.Worker."""
+        try:
+            (self._process.folder / ipc.FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        except OSError:
+            return  # The supervisor has ended and removed its folder.
+        self._process.report(Report.ANSWERED)
+
+    def reports_places(self, watched: Watched) -> None:
+        """See sessions.Worker. The supervisor gets the user's own files, and the folders of all files."""
+        files = [os.path.abspath(name) for name in watched.files]
+        self._process.report(
+            Report.PLACES,
+            files=sorted(filter(failures.is_own, files)),
+            folders=sorted(watched.folders),
+            places=sorted({os.path.dirname(name) for name in files}),
+        )
+
+    def wait_for_word(self, seconds: float) -> bool:
+        """See sessions.Worker."""
+        if self._words is None:
+            self._words = Words(self._process.wakeup)
+        return self._words.wait(seconds)
 
     def ends(self) -> None:
         """See sessions.Worker."""

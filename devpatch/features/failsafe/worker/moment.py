@@ -1,0 +1,83 @@
+"""Call a function when the interpreter has started, just before the user's program.
+
+By then ``site`` is done: all lines of .pth files, sitecustomize and usercustomize have run. For a script, Python asks
+``sys.path_hooks`` whether it is a folder or a zip file. For ``-m``, it imports runpy.
+
+Limits: there is no such moment for ``-c``, nor if runpy was imported before. Then ``call`` returns False.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+_RUNNER = "runpy"
+_LONG_WITH_VALUE = "--check-hash-based-pycs"
+_WITH_VALUE = "WX"  # options of Python whose value follows, in the same word or the next one
+
+
+def call(act: Callable[[], object]) -> bool:
+    """Call ``act`` at that moment. Return False if there is none."""
+    target = _target(sys.orig_argv[1:])
+    if target == "-m" and _RUNNER not in sys.modules:
+        sys.meta_path.insert(0, _Finder(act))
+        return True
+    if target is not None and not target.startswith("-"):
+        sys.path_hooks.insert(0, _Hook(act, target))
+        return True
+    return False
+
+
+def _target(words: Sequence[str]) -> str | None:
+    """Return the script in a command line of Python, or "-m", "-c", or None."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or word == "-":
+            return None if word == "-" else word
+        if word.startswith("--"):
+            rest[:1] = [] if word == _LONG_WITH_VALUE else rest[:1]
+            continue
+        for place, letter in enumerate(word[1:], start=2):
+            if letter in _WITH_VALUE:
+                rest[:1] = rest[:1] if word[place:] else []
+                break
+            if letter in "cm":
+                return f"-{letter}"
+    return None
+
+
+class _Hook:
+    def __init__(self, act: Callable[[], object], script: str) -> None:
+        self._act: Callable[[], object] | None = act
+        self._scripts = (script, os.path.abspath(script))  # It depends on the version of Python.
+
+    def __call__(self, path: str) -> NoReturn:
+        if path in self._scripts and self._act is not None:
+            act, self._act = self._act, None
+            act()
+            # Python goes through the hooks by their numbers now, so this one is removed at the next import.
+            sys.meta_path.insert(0, _Remover(self))
+        raise ImportError("not a path of modules")
+
+
+class _Remover:
+    def __init__(self, hook: _Hook) -> None:
+        self._hook = hook
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+            sys.path_hooks.remove(self._hook)
+
+
+class _Finder:
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == _RUNNER and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            self._act()

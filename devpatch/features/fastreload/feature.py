@@ -1,0 +1,72 @@
+"""DEVPATCH_FASTRELOAD: the reloader acts on a change at once, and the next worker's libraries are imported by then.
+
+It works together with fail-safe, which runs the supervisor and the workers. The two meet in
+``devpatch.lifecycle.hearing`` and ``devpatch.lifecycle.standbys``.
+"""
+
+from __future__ import annotations
+
+from ... import switches
+from ...lifecycle import hearing, sessions, standbys
+from ...lifecycle.sessions import Role
+from ...lifecycle.starts import Start
+from ...patching import Capability, ledger
+from .. import Feature
+
+
+class FastReload(Feature):
+    """See the module."""
+
+    name = "fast reload"
+    switch = switches.FASTRELOAD
+    needs = frozenset({Capability.START, Capability.WORKERS, Capability.HEARING})
+    needs_reloader = True
+
+    def __init__(self) -> None:
+        self._is_loaded = False
+
+    def objection(self, start: Start, settings: switches.Settings) -> str | None:
+        """See Feature.objection."""
+        if start.role is Role.PLAIN:
+            return "it runs without a reloader"
+        if start.role is Role.WORKER and not sessions.worker.is_supervised:
+            return "fail-safe does not supervise it"
+        return None
+
+    def summary(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.summary."""
+        part = " by events" if settings[self.switch] == switches.EVENTS else ""
+        implies = settings.readings[switches.FAILSAFE.name].implied_by is self.switch
+        return f"{self.name}{part}" + (" (it turns fail-safe on)" if implies else "")
+
+    def announcement(self, start: Start, settings: switches.Settings) -> str:
+        """See Feature.announcement."""
+        how = "a change reloads it at once"
+        if settings[self.switch] != switches.EVENTS:
+            how += ", and a standby imports the libraries ahead"
+        return f"{self.name} is on for {start.server}, which turns fail-safe on too: {how}"
+
+    def activate(self, settings: switches.Settings) -> None:
+        """See Feature.activate."""
+        assert self.start is not None
+        if self.start.role is Role.WORKER:
+            from .hearing.sleeping import Sleeping
+
+            ledger.record(hearing.replace_sleep(Sleeping().sleep))
+            return
+        from .hearing.ears import FastEars
+        from .standby.planning import Planning, Unprepared
+
+        ledger.record(hearing.replace_ears(FastEars()))
+        if settings[self.switch] == switches.EVENTS:
+            ledger.record(standbys.replace_preparation(Unprepared()))
+        else:
+            ledger.record(standbys.replace_preparation(Planning(bool(settings[switches.VERBOSE]))))
+
+    def loaded(self) -> None:
+        """See Feature.loaded."""
+        from .standby.idle import Idle
+
+        if not self._is_loaded:
+            self._is_loaded = True
+            Idle()

@@ -1,0 +1,149 @@
+"""The ears of the supervisor: events if there are any, otherwise frequent looks. One line says which."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from ....console import WARNING, say
+from ....lifecycle import hearing
+from ....lifecycle.hearing import Watched
+from .events import Events, Unavailable, load_watchfiles
+from .places import git_locks, is_held, is_noise, is_source, silent_mount
+from .polling import INTERVAL, Polling
+
+_LOCK_INTERVAL = 0.005  # seconds between two looks whether git has finished
+# Seconds between two words about files that are no sources. A log that grows must not keep the reloader busy.
+_INTERVAL_OF_OTHERS = 1.0
+# Seconds in which the event of a change may come after the reloader has found the change.
+_EVENT_LIMIT = 0.5
+
+
+class FastEars(hearing.Ears):
+    """Hears of changes in threads, and makes a descriptor readable for the supervisor."""
+
+    are_open = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heard: set[str] = set()
+        self._heard_at = 0.0
+        self._others_at = 0.0  # when the last word was sent
+        self._is_word_due = False
+        self._received, self._send = socket.socketpair()
+        for end in (self._received, self._send):
+            end.setblocking(False)
+        self._source: Events | Polling | None = None
+        self._described: tuple[list[str], list[str], list[str]] | None = None
+        self._locks: list[str] = []
+        self._why_polling: str | None = None
+
+    def watch(self, watched: Watched, places: Iterable[str]) -> None:
+        """See hearing.Ears."""
+        described = (sorted(watched.files), sorted(watched.folders), sorted(places))
+        with self._lock:
+            if described == self._described:
+                return
+            self._described = described
+        self._locks = git_locks(described[1])
+        if self._why_polling is None:
+            self._why_polling = _why_no_events(described[1])
+            if self._why_polling is not None:
+                _say_polling(self._why_polling)
+        self._start()
+
+    def _start(self) -> None:
+        assert self._described is not None
+        files, folders, places = self._described
+        before = self._source
+        if self._why_polling is None:
+            self._source = Events(folders, places, self._tell, self._poll_instead)
+        else:
+            self._source = Polling(files, folders, self._tell)
+        self._source.start()
+        if before is not None:
+            before.stop()
+
+    def _poll_instead(self, reason: str) -> None:
+        with self._lock:
+            if self._why_polling is not None:
+                return
+            self._why_polling = reason
+        _say_polling(reason)
+        self._start()
+
+    def _tell(self, changed: set[str]) -> None:
+        """Act on the paths that a source has told, in its thread."""
+        wanted = {path for path in changed if not is_noise(path)}
+        if changed and not wanted:
+            return
+        self._heard_at = time.monotonic()
+        while any(map(is_held, self._locks)):
+            time.sleep(_LOCK_INTERVAL)
+        with self._lock:
+            self._heard |= wanted
+        delay = 0.0
+        if wanted and not any(map(is_source, wanted)):
+            delay = self._others_at + _INTERVAL_OF_OTHERS - time.monotonic()
+        if delay <= 0:
+            self._send_word()
+        elif not self._is_word_due:
+            # In a thread of its own, because a source may change meanwhile.
+            self._is_word_due = True
+            timer = threading.Timer(delay, self._send_word)
+            timer.daemon = True
+            timer.start()
+
+    def _send_word(self) -> None:
+        self._others_at = time.monotonic()
+        self._is_word_due = False
+        try:
+            self._send.send(b"!")
+        except OSError:
+            pass  # The supervisor ends, or has not yet looked at many earlier words.
+
+    def fileno(self) -> int | None:
+        """See hearing.Ears."""
+        return self._received.fileno()
+
+    def take(self) -> set[str]:
+        """See hearing.Ears."""
+        try:
+            self._received.recv(4096)
+        except OSError:
+            pass
+        with self._lock:
+            heard, self._heard = self._heard, set()
+        return heard
+
+    def missed(self) -> None:
+        """See hearing.Ears. The event may still come."""
+        if self._why_polling is None:
+            timer = threading.Timer(_EVENT_LIMIT, partial(self._check_event, time.monotonic()))
+            timer.daemon = True
+            timer.start()
+
+    def _check_event(self, found_at: float) -> None:
+        if self._heard_at < found_at - _EVENT_LIMIT:
+            self._poll_instead("a file changed, and the system did not tell of it")
+
+    def close(self) -> None:
+        """See hearing.Ears."""
+        if self._source is not None:
+            self._source.stop()
+
+
+def _why_no_events(folders: Iterable[str]) -> str | None:
+    try:
+        load_watchfiles()
+    except Unavailable as error:
+        return str(error)
+    mount = silent_mount(folders)
+    return None if mount is None else f"the system does not tell of changes in {mount}"
+
+
+def _say_polling(reason: str) -> None:
+    say(f"fast reload: it looks at the files each {INTERVAL} s, because {reason}", WARNING)

@@ -1,0 +1,98 @@
+"""Hear of changes by the operating system's events, which watchfiles passes on.
+
+Limits: on Linux each folder is watched by itself, so that node_modules and virtual environments cost nothing.
+Elsewhere the system watches whole trees, and the folders of single files outside of them are not watched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .places import folders_below
+
+# Milliseconds. A change is told after one step without another one, and at the latest after the longest batch.
+STEP = 12
+_LONGEST_BATCH = 1600
+_TIMEOUT = 5000
+_ADDED = 1  # watchfiles.Change.added
+_EACH_FOLDER = sys.platform == "linux"
+
+
+class Unavailable(Exception):
+    """There are no events. The message says why, and what to do."""
+
+
+def load_watchfiles() -> Any:
+    """Return the class of watchfiles that hears of events. Raises Unavailable."""
+    if os.environ.get("WATCHFILES_FORCE_POLLING"):
+        raise Unavailable("WATCHFILES_FORCE_POLLING is set")
+    try:
+        from watchfiles._rust_notify import RustNotify  # documented as watchfiles' "Rust backend"
+    except ImportError:
+        raise Unavailable("watchfiles is not installed: pip install 'devpatch[fast]'") from None
+    return RustNotify
+
+
+class Events(threading.Thread):
+    """Tells of the changes below some folders, in its own thread."""
+
+    def __init__(
+        self,
+        folders: list[str],
+        places: list[str],
+        tell: Callable[[set[str]], object],
+        fail: Callable[[str], object],
+    ) -> None:
+        """Call ``tell`` with changed paths, and with an empty set whenever changes may have been missed.
+
+        ``folders`` count with all folders below them, ``places`` without. ``fail`` is called with the reason if
+        there are no more events.
+        """
+        super().__init__(name="devpatch-events", daemon=True)
+        self._folders, self._places, self._tell, self._fail = folders, places, tell, fail
+        self._stop_event = threading.Event()
+
+    def stop(self) -> None:
+        """Tell of nothing any more."""
+        self._stop_event.set()
+
+    def run(self) -> None:
+        """See threading.Thread."""
+        try:
+            notify = load_watchfiles()
+            while not self._stop_event.is_set():
+                self._watch(notify, self._paths())
+        except Unavailable as error:
+            self._report(str(error))
+        except Exception as error:  # An exhausted limit is an OSError, or an error of watchfiles' own.
+            self._report(f"{error}".splitlines()[0] if str(error) else type(error).__name__)
+
+    def _report(self, reason: str) -> None:
+        if not self._stop_event.is_set():
+            self._fail(reason)
+
+    def _paths(self) -> list[str]:
+        if not _EACH_FOLDER:
+            return [path for path in self._folders if os.path.isdir(path)]
+        places = [path for path in self._places if os.path.isdir(path) and os.access(path, os.R_OK)]
+        return list(dict.fromkeys((*folders_below(self._folders), *places)))
+
+    def _watch(self, notify: Any, paths: list[str]) -> None:
+        """Tell of changes until a folder appears below ``paths``."""
+        # The last argument would hide an exhausted limit too.
+        watcher = notify(paths, False, False, 300, not _EACH_FOLDER, False)
+        try:
+            self._tell(set())
+            while not self._stop_event.is_set():
+                found = watcher.watch(_LONGEST_BATCH, STEP, _TIMEOUT, self._stop_event)
+                if isinstance(found, str):
+                    continue  # Nothing happened within the timeout, or this thread stops.
+                self._tell({path for _change, path in found})
+                if _EACH_FOLDER and any(change == _ADDED and os.path.isdir(path) for change, path in found):
+                    return
+        finally:
+            watcher.close()

@@ -1,0 +1,29 @@
+"""How long the worker's reloader sleeps: until the supervisor tells of a change, or for a long time."""
+
+from __future__ import annotations
+
+from ....lifecycle import hearing, sessions
+
+NET = 10.0  # seconds between two looks that nobody asked for
+
+
+class Sleeping:
+    """Replaces the reloader's sleep. Until the supervisor's first word, the reloader sleeps as it always did."""
+
+    def __init__(self) -> None:
+        self._has_heard = False
+        self._reported: object = None
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for the supervisor's word. ``seconds`` is what the reloader wants to sleep."""
+        self._report()
+        if sessions.worker.wait_for_word(NET if self._has_heard else seconds):
+            self._has_heard = True
+
+    def _report(self) -> None:
+        """Tell the supervisor what the reloader watches, if that is new."""
+        watched = hearing.watched()
+        described = (frozenset(watched.files), frozenset(watched.folders))
+        if described != self._reported:
+            self._reported = described
+            sessions.worker.reports_places(watched)

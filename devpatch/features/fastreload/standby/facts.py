@@ -1,0 +1,163 @@
+"""What a worker tells the supervisor once it has answered a request: what it has imported, and what its code changed.
+
+Values are looked at with ``type`` and ``vars`` only. An attribute of a lazy object might evaluate it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+from ....lifecycle.failures import is_own
+from .recording import Recording
+
+_PATCHERS = ("gevent", "eventlet")  # They must be imported before the modules that they patch.
+# Hooks of the interpreter, which programs set. No library binds them by name.
+_HOOKS = frozenset({"excepthook", "displayhook", "unraisablehook", "breakpointhook"})
+_PAUSE = 0.001  # seconds between two modules, so that requests go on
+_OURS = ("devpatch", "wrapt")
+
+Identity = list[Any]  # the file of a module, and the folders of a package; None for what it has not
+
+
+def identity(module: Any) -> Identity:
+    """Return what makes ``module`` this module and not another one of the same name."""
+    if not isinstance(module, ModuleType):
+        return [None, None]
+    file, path = vars(module).get("__file__"), vars(module).get("__path__")
+    try:
+        folders = [entry for entry in path if isinstance(entry, str)] if path is not None else None
+    except Exception:
+        folders = None
+    return [os.path.abspath(file) if isinstance(file, str) else None, folders]
+
+
+def collect(recording: Recording) -> dict[str, Any]:
+    """Return the facts of this process."""
+    modules = dict(sys.modules)
+    names = [name for name in recording.names if name in modules and name.partition(".")[0] not in _OURS]
+    return {
+        "names": [[name, *identity(modules[name])] for name in names],
+        "present": sorted(modules),
+        "looked_up": sorted(name for name in recording.names if name not in modules),
+        "changed": recording.changed(),
+        "path": [entry for entry in sys.path if isinstance(entry, str)],
+        "finders": finders(),
+        "refusal": quick_refusal(recording) or _own_patch(modules),
+    }
+
+
+def finders() -> list[str]:
+    """Return the kinds of the import system's finders and path hooks, without devpatch's."""
+    found = [_kind(finder) for finder in (*sys.meta_path, *sys.path_hooks)]
+    return sorted(kind for kind in found if kind.partition(".")[0] not in _OURS)
+
+
+def _kind(finder: Any) -> str:
+    if isinstance(finder, type | FunctionType):
+        return f"{finder.__module__}.{finder.__qualname__}"
+    return f"{type(finder).__module__}.{type(finder).__qualname__}"
+
+
+def quick_refusal(recording: Recording) -> str | None:
+    """Return why the next worker must start cold, as far as that can be told at once, or None."""
+    if not recording.has_seen_begin:
+        return "Python runs neither a script nor a module"
+    return _option_or_debugger() or _patcher() or _own_hook() or _late_switch(recording)
+
+
+def _option_or_debugger() -> str | None:
+    if sys.flags.verbose:
+        return "Python runs with -v"
+    if "importtime" in sys._xoptions or os.environ.get("PYTHONPROFILEIMPORTTIME"):
+        return "Python runs with -X importtime"
+    if any(option.startswith("error") for option in sys.warnoptions):
+        return "Python runs with -W error"
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        return "a debugger or a profiler watches the imports"
+    return None
+
+
+def _patcher() -> str | None:
+    return next((f"{name} patches modules" for name in _PATCHERS if name in sys.modules), None)
+
+
+def _own_hook() -> str | None:
+    kinds = [_kind(finder) for finder in (*sys.meta_path, *sys.path_hooks)]
+    own = [kind for kind in kinds if _is_own_module(kind.rpartition(".")[0], sys.modules)]
+    return f"the code has its own import hook, {own[0]}" if own else None
+
+
+def _late_switch(recording: Recording) -> str | None:
+    names = [name for name in recording.changed() if name.startswith("DEVPATCH_")]
+    return f"the code sets {names[0]}" if names else None
+
+
+def _own_patch(modules: dict[str, Any]) -> str | None:
+    """Return that the code has replaced a function or class of a library, or None."""
+    own = {name for name in modules if _is_own_module(name, modules)}
+    for name, module in modules.items():
+        if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
+            continue
+        time.sleep(_PAUSE)
+        for attribute, value in _members(module):
+            if _origin(value) in own and not (name in ("sys", "threading") and attribute in _HOOKS):
+                return f"the code replaces {name}.{attribute}"
+    return None
+
+
+def _quick_own_patch(modules: dict[str, Any]) -> str | None:
+    """Do what ``_own_patch`` does in a few milliseconds, without the methods of classes."""
+    own = {name for name in modules if _is_own_module(name, modules)}
+    for name, module in modules.items():
+        if name not in own and isinstance(module, ModuleType) and name.partition(".")[0] not in _OURS:
+            for attribute, value in list(vars(module).items()):
+                if _origin(value) in own and attribute not in _HOOKS:
+                    return f"the code replaces {name}.{attribute}"
+    return None
+
+
+def _members(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield the functions and classes of ``module`` and the methods of its own classes, with their names."""
+    for attribute, value in list(vars(module).items()):
+        yield attribute, value
+        if issubclass(type(value), type) and _attribute_of(value, "__module__") == module.__name__:
+            for inner, method in list(type.__dict__["__dict__"].__get__(value).items()):
+                if type(method) is FunctionType:
+                    yield f"{attribute}.{inner}", method
+
+
+def _attribute_of(kind: Any, name: str) -> Any:
+    return type.__dict__["__dict__"].__get__(kind).get(name)
+
+
+def _origin(value: Any) -> str | None:
+    """Return the name of the module in which a function or class was defined. None for other values."""
+    if type(value) is FunctionType:
+        # Not ``__module__``, which functools.wraps copies from the replaced function.
+        name = value.__globals__.get("__name__")
+    elif issubclass(type(value), type):
+        name = _attribute_of(value, "__module__")
+    else:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _is_own_module(name: str, modules: Any) -> bool:
+    module = modules.get(name)
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return isinstance(file, str) and is_own(os.path.abspath(file))
+
+
+def objection(recording: Recording) -> str | None:
+    """Return why this worker, a former standby, must be replaced by one that starts cold, or None."""
+    if (reason := quick_refusal(recording) or _quick_own_patch(dict(sys.modules))) is not None:
+        return reason
+    for name in recording.changed():
+        if readers := recording.reads.get(name):
+            return f"{readers[0]} reads {name}, which the code changes now"
+    return None
