@@ -7,7 +7,7 @@ import nox
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "full", "short", "watchdog"]
+nox.options.sessions = ["lint", "full", "short", "fastreload", "watchdog"]
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
 # A test mostly waits until a server has started or ended, so there are more workers than CPUs.
@@ -65,13 +65,8 @@ def full(session):
     each file.
     """
     optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
-    optional += (
-        "flask-sqlalchemy",
-        "flask-caching",
-        "psycopg[binary]",
-        "django-debug-toolbar",
-        "flask-debugtoolbar",
-    )
+    optional += ("flask-sqlalchemy", "flask-caching", "psycopg[binary]", "watchfiles")
+    optional += ("django-debug-toolbar", "flask-debugtoolbar")
     tracing = ("django", "flask", "sqlite3", "sqlalchemy")
     optional += ("opentelemetry-sdk", *(f"opentelemetry-instrumentation-{name}" for name in tracing))
     optional += ("channels", "djangorestframework", "ipython", "ipdb", "pygments", "debugpy", "dash")
@@ -86,6 +81,15 @@ def short(session, **versions):
     """Run the tests for one mode per server and a few kinds of error."""
     install(session, **versions)
     pytest(session, "--short", *session.posargs)
+
+
+@nox.session(python="3.11")
+def fastreload(session):
+    """Run the contract of fail-safe with fast reload."""
+    install(session, "watchfiles")
+    files = ("tests/test_failsafe.py", "tests/test_failsafe_session.py", "tests/test_failsafe_connections.py")
+    # Without a reloader, fast reload prints a line of its own.
+    pytest(session, "--fastreload", "-k", "not WithoutReloader", *files, *session.posargs)
 
 
 @nox.session(python="3.11")

@@ -12,6 +12,7 @@ SWITCHES = {
     "DEVPATCH_FAILFAST": "1",
     "DEVPATCH_THREADED": "4",
     "DEVPATCH_FAILSAFE": "1",
+    "DEVPATCH_FASTRELOAD": "1",
     "DEVPATCH_EXC_INFO": "1",
     "DEVPATCH_ON_ERROR": "package.module:callable",
     "DEVPATCH_ERROR_LOG": "errors.jsonl",

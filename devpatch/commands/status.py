@@ -14,7 +14,7 @@ import devpatch
 from .. import assembly, switches
 from ..features import Feature
 
-_FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "daphne", "wrapt")
+_FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "daphne", "wrapt", "watchfiles")
 _START_UP_FILE = "devpatch.pth"
 
 

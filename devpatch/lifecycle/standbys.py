@@ -18,14 +18,7 @@ NOT_READY = 4
 
 
 class Process(Protocol):
-    """A process that follows instructions, runs none of the user's code, and has a folder for its files."""
-
-    folder: Path
-
-    @property
-    def status(self) -> int:
-        """The exit status. Valid once it has ended."""
-        ...
+    """A process that follows instructions, and runs none of the user's code."""
 
     def has_ended(self) -> bool:
         """Whether it has ended."""

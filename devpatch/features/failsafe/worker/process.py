@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
-from ....lifecycle.standbys import Instructions
+from ....lifecycle.standbys import NOT_READY, Instructions
 from .. import ipc
 from ..ipc import Report
 from . import moment
@@ -168,7 +168,10 @@ def _follow(session: ipc.WorkerSession, process: WorkerProcess, turn: Turn | Non
     def wait_ready() -> None:
         assert turn is not None
         _preload(session, others)
-        others.before_program(instructions, turn.has_come)
+        try:
+            others.before_program(instructions, turn.has_come)
+        except Exception:
+            os._exit(NOT_READY)  # The supervisor starts a worker that is not prepared.
         process.report(Report.READY, size=memory_size())
         turn.wait()
         process.load_starts()

@@ -10,6 +10,7 @@ import gc
 import threading
 import time
 
+from ....console import say
 from ....lifecycle import requests, sessions
 from ....lifecycle.requests import Event, Request
 from . import recording
@@ -48,10 +49,13 @@ class Idle:
         self._answered.wait()
         self._wait_until_idle()
         self._stop_listening()
-        from . import facts
-
         recording.this.end()
-        sessions.worker.answered(facts.collect(recording.this))
+        try:
+            from . import facts
+
+            sessions.worker.answered(facts.collect(recording.this))
+        except Exception as error:
+            say(f"fast reload starts cold: {type(error).__name__}: {error}")
 
     def _wait_until_idle(self) -> None:
         deadline = time.monotonic() + _IDLE_LIMIT

@@ -1,14 +1,11 @@
-"""How much memory the machine has left, and how much this process uses.
+"""How much memory the machine has left.
 
-Limits: only Linux tells both without a further package. Elsewhere a standby is kept whatever the memory.
+Limits: only Linux tells that without a further package. Elsewhere a standby is always kept.
 """
 
 from __future__ import annotations
 
-import os
-
 _MEMINFO = "/proc/meminfo"
-_STATM = "/proc/self/statm"
 
 
 def available() -> int | None:
@@ -21,12 +18,3 @@ def available() -> int | None:
     except (OSError, ValueError):
         pass
     return None
-
-
-def size() -> int:
-    """Return the bytes of memory that this process uses, or 0 if that is not known."""
-    try:
-        with open(_STATM, encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0

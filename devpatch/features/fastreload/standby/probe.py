@@ -31,6 +31,7 @@ OUTPUT = "output"
 EVERYTHING = "*"  # all variables of the environment at once
 
 _NICENESS = 19
+_MAX_NAME = 500  # bytes of the name in the file of the progress
 _SIGNALS = sorted(signal.valid_signals())
 
 
@@ -59,7 +60,8 @@ class Probe:
         """Import all candidates and write the result."""
         progress = os.open(self._folder / PROGRESS, os.O_WRONLY | os.O_CREAT)
         for name in self._identities:
-            os.pwrite(progress, name.encode().ljust(500), 0) if hasattr(os, "pwrite") else None
+            os.lseek(progress, 0, os.SEEK_SET)
+            os.write(progress, name.encode().ljust(_MAX_NAME))
             self._import(name)
         kept = [name for name in self._identities if name not in self.cold]
         result = {
