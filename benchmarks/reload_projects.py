@@ -81,7 +81,7 @@ class Way:
     """A way to run a kind: with variables, or with another program's ``arguments`` for Python."""
 
     name: str
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
     arguments: tuple[str, ...] | None = None  # None: those of the kind
     apps: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
