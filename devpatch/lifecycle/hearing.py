@@ -22,7 +22,10 @@ class Watched(NamedTuple):
 class Ears:
     """The supervisor's side. These hear nothing, so everybody looks at the files at intervals."""
 
-    are_open = False  # whether they hear of changes, or soon will
+    @property
+    def are_open(self) -> bool:
+        """Whether they hear of changes, or soon will."""
+        return False
 
     def watch(self, watched: Watched, places: Iterable[str]) -> None:
         """Hear of changes of ``watched`` and directly in the folders ``places`` from now on. Returns at once."""

@@ -88,6 +88,7 @@ class Supervisor:
         """See ``run``."""
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, _close_terminal)
+        hearing.ears.watch(Watched((), self._watcher.folders), ())  # The first worker will tell of more.
         try:
             while True:
                 worker, verdict = self._run_worker()

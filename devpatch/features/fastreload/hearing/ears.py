@@ -25,8 +25,6 @@ _EVENT_LIMIT = 0.5
 class FastEars(hearing.Ears):
     """Hears of changes in threads, and makes a descriptor readable for the supervisor."""
 
-    are_open = True
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._heard: set[str] = set()
@@ -40,6 +38,11 @@ class FastEars(hearing.Ears):
         self._described: tuple[list[str], list[str], list[str]] | None = None
         self._locks: list[str] = []
         self._why_polling: str | None = None
+
+    @property
+    def are_open(self) -> bool:
+        """See hearing.Ears."""
+        return self._source is not None
 
     def watch(self, watched: Watched, places: Iterable[str]) -> None:
         """See hearing.Ears."""

@@ -22,7 +22,7 @@ from . import memory, probe, roles, sources
 
 _MAX_RUNS = 8  # of probes for one plan
 _PROBE_LIMIT = 60.0  # seconds for one of them
-_MAX_FAILURES = 3  # standbys in a row that end by themselves
+_MAX_FAILURES = 3  # standbys in a row that end by themselves before they are ready
 # Variables that the frameworks' commands set. No C library reads them when it is loaded.
 _OF_FRAMEWORKS = ("DJANGO_", "FLASK_", "WERKZEUG_")
 _TIME_ZONE = "TZ"
@@ -99,6 +99,7 @@ class Planning(standbys.Preparation):
 
     def is_ready(self, size: int) -> None:
         """See standbys.Preparation."""
+        self._failures = 0
         if self._is_verbose and self._plan is not None:
             console.say(f"fast reload: a standby waits, with {self._plan.described} ({size >> 20} MiB)")
 
