@@ -36,7 +36,7 @@ class Capability(enum.Enum):
     FIRST_START = "see how a command's first start ends"
     COSTS = "see what a request costs"
     EXC_INFO = "hand the exception to start_response"
-    HEARING = "wake the reloader"
+    FILE_CHANGES = "wake the reloader"
     WORKERS = "start the reloader's workers, and know why they end"
 
 

@@ -31,7 +31,7 @@ def boolean_or_strict(text: str) -> bool | str:
     return STRICT if text.lower() == STRICT else boolean(text)
 
 
-# The value of DEVPATCH_FASTRELOAD that hears of changes and keeps no standby.
+# The value of DEVPATCH_FASTRELOAD that observes the files and keeps no standby.
 EVENTS = "events"
 
 
@@ -329,7 +329,7 @@ def _read_one(switch: Switch, text: str | None) -> Reading:
 
 
 def _imply_failsafe(readings: dict[str, Reading]) -> None:
-    """Turn fail-safe on if fast reload is on. If fail-safe is turned off explicitly, that is a problem."""
+    """Activation fail-safe on if fast reload is on. If fail-safe is turned off explicitly, that is a problem."""
     fast, safe = readings[FASTRELOAD.name], readings[FAILSAFE.name]
     if not fast.value or safe.value or safe.problem:
         return

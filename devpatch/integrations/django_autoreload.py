@@ -15,9 +15,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import hearing, prompts, sessions
+from ..lifecycle import file_changes, prompts, sessions
 from ..lifecycle.endings import ending
-from ..lifecycle.hearing import Watched
+from ..lifecycle.file_changes import Watched
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "django.utils.autoreload"
@@ -26,7 +26,7 @@ _ATTEMPTS = 3  # to list the modules
 
 def _sleep(seconds: float) -> None:
     sessions.worker.watches()  # The loop looks at the files, and then it sleeps.
-    hearing.sleep(seconds)
+    file_changes.sleep(seconds)
 
 
 def _make_time(time: ModuleType) -> ModuleType:
@@ -34,7 +34,7 @@ def _make_time(time: ModuleType) -> ModuleType:
 
 
 def _observe_tick(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
-    hearing.reloader_runs(
+    file_changes.reloader_runs(
         lambda: Watched(
             files=[str(path) for path in reloader.watched_files(include_globs=False)],
             folders=[str(path) for path in reloader.directory_globs],
@@ -91,9 +91,9 @@ def _observe_restart(wrapped: Callable[..., Any], instance: Any, args: Any, kwar
 PATCHES = (
     Wrap(_MODULE, "trigger_reload", Capability.ENDING, _observe_reload, ("filename",)),
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
-    # The Watchman reloader hears of changes by itself.
-    Wrap(_MODULE, "StatReloader.tick", Capability.HEARING, _observe_tick, ("reloader",)),
-    Expect(_MODULE, "StatReloader.watched_files", Capability.HEARING, ("reloader", "include_globs")),
+    # The Watchman reloader observes files by itself.
+    Wrap(_MODULE, "StatReloader.tick", Capability.FILE_CHANGES, _observe_tick, ("reloader",)),
+    Expect(_MODULE, "StatReloader.watched_files", Capability.FILE_CHANGES, ("reloader", "include_globs")),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run, ("main_func",)),
     Wrap(_MODULE, "iter_all_python_module_files", Capability.WORKERS, _observe_modules),
     Wrap(_MODULE, "restart_with_reloader", Capability.WORKERS, _observe_restart),

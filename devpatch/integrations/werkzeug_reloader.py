@@ -9,16 +9,16 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import hearing, prompts, sessions
+from ..lifecycle import file_changes, prompts, sessions
 from ..lifecycle.endings import ExitStatus, RequestedExit, ending
-from ..lifecycle.hearing import Watched
+from ..lifecycle.file_changes import Watched
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "werkzeug._reloader"
 
 
 def _make_time(time: ModuleType) -> ModuleType:
-    return module_proxy(time, sleep=hearing.sleep)
+    return module_proxy(time, sleep=file_changes.sleep)
 
 
 def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
@@ -28,8 +28,8 @@ def _observe_run(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: 
     if wake is not None:
         ending.on_request(wake)
     if isinstance(reloader, _stat_loop()):
-        # The watchdog loop hears of changes by itself.
-        hearing.reloader_runs(lambda: Watched(files=list(reloader.mtimes), folders=()))
+        # The watchdog loop observes files by itself.
+        file_changes.reloader_runs(lambda: Watched(files=list(reloader.mtimes), folders=()))
     try:
         return wrapped(*args, **kwargs)
     except SystemExit as error:
@@ -85,7 +85,7 @@ PATCHES = (
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     Wrap(_MODULE, "ReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
     Wrap(_MODULE, "WatchdogReloaderLoop.run", Capability.ENDING, _observe_run, ("reloader",)),
-    Expect(_MODULE, "StatReloaderLoop.run_step", Capability.HEARING, ("reloader",)),
+    Expect(_MODULE, "StatReloaderLoop.run_step", Capability.FILE_CHANGES, ("reloader",)),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run_with_reloader, ("main_func",)),
     Wrap(_MODULE, "ReloaderLoop.restart_with_reloader", Capability.WORKERS, _observe_restart, ("reloader",)),
     Expect(_MODULE, "_get_args_for_reloading", Capability.WORKERS, ()),

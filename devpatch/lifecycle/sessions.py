@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import write
 from . import loads
 from .endings import ExitStatus, RequestedExit, ending
-from .hearing import Watched
+from .file_changes import Watched
 from .tracebacks import module_that_raised
 
 if TYPE_CHECKING:
@@ -131,11 +131,11 @@ class Worker:
     def answered(self, facts: Mapping[str, Any]) -> None:
         """Report that it has answered a request and is idle, with JSON data for ``standbys.Preparation.learn``."""
 
-    def reports_places(self, watched: Watched) -> None:
-        """Report what its reloader watches, so that the supervisor can tell of changes."""
+    def reports_watched(self, watched: Watched) -> None:
+        """Report what its reloader watches, so that the supervisor can observe it."""
 
-    def wait_for_word(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for the supervisor to tell of a change, and return whether it did.
+    def wait_for_message(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for the supervisor's message that something changed. Return whether it came.
 
         Returns at once if the end of the process is requested.
         """

@@ -20,7 +20,7 @@ REPORTS = "reports"
 STDERR = "stderr"  # the end of the worker's stderr
 FAULT = "fault"  # the C-level traceback of a crash
 HOLDERS = "holders"  # the tracebacks of the threads of a worker that does not end for a reload
-FACTS = "facts"  # what a worker tells about itself after its first answer
+FACTS = "facts"  # what a worker reports about itself after its first answer
 REPLACED = "replaced"  # created by the supervisor when it ends the worker to start the next one
 # The bytes over the socket pair.
 WAKE = b"!"  # to the supervisor: there is a report; to a standby: go on
@@ -32,7 +32,7 @@ class Report(enum.Enum):
 
     SERVING = "serving"  # the code is loaded, the server accepts connections
     WATCHING = "watching"  # the reloader has seen each file once, so it sees the next change
-    PLACES = "places"  # the files and folders that the reloader watches
+    WATCHED = "watched"  # the files and folders that the reloader watches
     ANSWERED = "answered"  # it has answered a request and is idle; the facts about it are in a file
     READY = "ready"  # a standby has imported what it may, and waits
     LOADING = "loading"  # it still loads the code after some seconds

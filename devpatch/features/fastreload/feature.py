@@ -1,13 +1,13 @@
 """DEVPATCH_FASTRELOAD: the reloader acts on a change at once, and the next worker's libraries are imported by then.
 
 It works together with fail-safe, which runs the supervisor and the workers. The two meet in
-``devpatch.lifecycle.hearing`` and ``devpatch.lifecycle.standbys``.
+``devpatch.lifecycle.file_changes`` and ``devpatch.lifecycle.standbys``.
 """
 
 from __future__ import annotations
 
 from ... import switches
-from ...lifecycle import hearing, sessions, standbys
+from ...lifecycle import file_changes, sessions, standbys
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
@@ -19,7 +19,7 @@ class FastReload(Feature):
 
     name = "fast reload"
     switch = switches.FASTRELOAD
-    needs = frozenset({Capability.START, Capability.WORKERS, Capability.HEARING})
+    needs = frozenset({Capability.START, Capability.WORKERS, Capability.FILE_CHANGES})
     needs_reloader = True
 
     def __init__(self) -> None:
@@ -50,14 +50,14 @@ class FastReload(Feature):
         """See Feature.activate."""
         assert self.start is not None
         if self.start.role is Role.WORKER:
-            from .hearing.sleeping import Sleeping
+            from .file_changes.sleeping import Sleeping
 
-            ledger.record(hearing.replace_sleep(Sleeping().sleep))
+            ledger.record(file_changes.replace_sleep(Sleeping().sleep))
             return
-        from .hearing.ears import FastEars
+        from .file_changes.observer import FileObserver
         from .standby.planning import Planning, Unprepared
 
-        ledger.record(hearing.replace_ears(FastEars()))
+        ledger.record(file_changes.replace_observer(FileObserver()))
         if settings[self.switch] == switches.EVENTS:
             ledger.record(standbys.replace_preparation(Unprepared()))
         else:

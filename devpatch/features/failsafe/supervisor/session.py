@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from .... import console
-from ....lifecycle import hearing, loads, standbys
-from ....lifecycle.hearing import Watched
+from ....lifecycle import file_changes, loads, standbys
+from ....lifecycle.file_changes import Watched
 from ....lifecycle.sessions import Session
 from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
@@ -41,7 +41,7 @@ _FAILURE_LIMIT = 4.0
 _RELOAD_LIMIT = 4.0
 # Seconds for the reloader of a worker that serves to report that it watches. Django's Watchman reloader never does.
 _HANDOVER_LIMIT = 2.5
-# Seconds within which a reloader acts on what it was told.
+# Seconds within which a reloader acts on a message.
 _REACTION_LIMIT = 2.0
 
 
@@ -67,7 +67,7 @@ class Supervisor:
         standbys.preparation.begin(self._folder)
         self._snapshot_before: Snapshot = {}
         self._standby = Standby(self._start_process)
-        self._told_at = -math.inf  # when the worker's reloader was told to look
+        self._notified_at = -math.inf  # when the worker's reloader was last notified
         self._open_listener()
 
     def _open_listener(self) -> None:
@@ -88,7 +88,9 @@ class Supervisor:
         """See ``run``."""
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, _close_terminal)
-        hearing.ears.watch(Watched((), self._watcher.folders), ())  # The first worker will tell of more.
+        file_changes.observer.watch(
+            Watched((), self._watcher.folders), ()
+        )  # The first worker will report more.
         try:
             while True:
                 worker, verdict = self._run_worker()
@@ -111,7 +113,7 @@ class Supervisor:
         finally:
             self._standby.end()
             standbys.preparation.end()
-            hearing.ears.close()
+            file_changes.observer.close()
             self._waiting.end()
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -167,8 +169,8 @@ class Supervisor:
         failed_at: float | None = None
         looked_at = time.monotonic()
         while not worker.has_ended():
-            is_heard = worker.listen(_POLL_INTERVAL, hearing.ears.fileno())
-            is_source_heard = is_heard and any(map(is_source, hearing.ears.take()))
+            is_notified = worker.listen(_POLL_INTERVAL, file_changes.observer.fileno())
+            is_source_changed = is_notified and any(map(is_source, file_changes.observer.take()))
             reports = worker.reports()
             if Report.SERVING in reports:
                 return self._hand_over_or_replace(worker)
@@ -182,7 +184,7 @@ class Supervisor:
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at > _FAILURE_LIMIT:
                     return _end(worker)
-            elif is_source_heard or time.monotonic() - looked_at > self._watcher.interval_in_start:
+            elif is_source_changed or time.monotonic() - looked_at > self._watcher.interval_in_start:
                 changes = self._changes_in_start(self._watcher.look())
                 if changes and worker.prompts():
                     self._open_prompts.say()
@@ -210,8 +212,8 @@ class Supervisor:
             self._start_cold(reason)
             worker.replace()
             return Verdict.RELOAD
-        if hearing.ears.are_open:
-            self._tell(worker)  # From then on, its reloader relies on being told.
+        if file_changes.observer.is_active:
+            self._notify(worker)  # From then on, its reloader relies on messages.
         if not self._wait_for_end(worker, _HANDOVER_LIMIT, Report.WATCHING):
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
@@ -251,9 +253,9 @@ class Supervisor:
             elif left <= 0:
                 _end_late(worker)
                 return True
-            if worker.listen(max(left, 0.0), hearing.ears.fileno()):
-                hearing.ears.take()
-                self._tell(worker)
+            if worker.listen(max(left, 0.0), file_changes.observer.fileno()):
+                file_changes.observer.take()
+                self._notify(worker)
             if not reloads and self._begins_to_reload(worker):
                 reloads, deadline = True, time.monotonic() + _RELOAD_LIMIT
         return True
@@ -262,24 +264,24 @@ class Supervisor:
         """Act on what ``worker`` has reported. Return whether it reloads. Raises _MustStartCold."""
         reports = worker.reports()
         self._open_prompts.look(worker, reports.get(Report.SERVING, {}).get("modules", ()))
-        if Report.PLACES in reports:
-            self._watch(reports.pop(Report.PLACES))
+        if Report.WATCHED in reports:
+            self._watch(reports.pop(Report.WATCHED))
         if Report.RELOADING in reports:
             self._standby.start_late(worker)
-            if time.monotonic() - self._told_at > _REACTION_LIMIT:
-                hearing.ears.missed()
+            if time.monotonic() - self._notified_at > _REACTION_LIMIT:
+                file_changes.observer.missed()
             return True
         if (reason := self._standby.get_ready(worker)) is not None:
             raise _MustStartCold(reason)
         return False
 
     def _watch(self, reported: dict[str, Any]) -> None:
-        """Hear of the changes that concern the worker's reloader, or this session."""
+        """Watch for the changes that concern the worker's reloader, or this session."""
         folders = {*reported["folders"], *self._watcher.folders}
-        hearing.ears.watch(Watched(reported["files"], sorted(folders)), reported["places"])
+        file_changes.observer.watch(Watched(reported["files"], sorted(folders)), reported["file_folders"])
 
-    def _tell(self, worker: WorkerHandle) -> None:
-        self._told_at = time.monotonic()
+    def _notify(self, worker: WorkerHandle) -> None:
+        self._notified_at = time.monotonic()
         worker.look()
 
     def _changes_in_start(self, snapshot: Snapshot, has_ended: bool = False) -> list[str]:

@@ -62,12 +62,12 @@ class Terminal:
                 while msvcrt.kbhit():
                     msvcrt.getwch()
 
-    def wait_for_enter(self, seconds: float, ears: int | None = None) -> bool:
-        """Return True as soon as Enter is pressed, False after ``seconds``, or when ``ears`` can be read.
+    def wait_for_enter(self, seconds: float, observer: int | None = None) -> bool:
+        """Return True as soon as Enter is pressed, False after ``seconds``, or when ``observer`` can be read.
 
-        On Windows, the descriptor ``ears`` is looked at only after ``seconds``.
+        On Windows, the descriptor ``observer`` is looked at only after ``seconds``.
         """
-        others = [] if ears is None else [ears]
+        others = [] if observer is None else [observer]
         if self._descriptor is None or not self._is_ours():
             _sleep(seconds, others)
             return False

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from .... import console
-from ....lifecycle import hearing
+from ....lifecycle import file_changes
 from ..failure import Failure
 from ..page.answers import answer
 from ..page.server import PageServer
@@ -21,7 +21,7 @@ from .watching import Snapshot, Watcher, differences, is_echo
 _ECHO_LIMIT = 2.0
 _DEBOUNCE = 0.1  # seconds without another change before a start: editors save in several steps
 _MAX_LOOKS = 20
-_INTERVAL_WITH_EARS = 2.0  # seconds between two looks, if changes are heard of anyway
+_INTERVAL_WITH_OBSERVER = 2.0  # seconds between two looks, if the observer reports changes anyway
 
 
 class Waiting:
@@ -47,8 +47,8 @@ class Waiting:
             if self.page_server is not None:
                 self.page_server.close()
         if changes:
-            if not hearing.ears.are_open:
-                self._debounce()  # The ears tell of a change only when it is complete.
+            if not file_changes.observer.is_active:
+                self._debounce()  # The observer reports a change only when it is complete.
             self.announce_change(changes)
         else:
             self.change_filter.forget()
@@ -56,8 +56,8 @@ class Waiting:
     def _wait_for_change(self, before: Snapshot, text: str) -> list[str]:
         """Return the files that changed. The list is empty if Enter was pressed."""
         began = time.monotonic()
-        while not self.terminal.wait_for_enter(self._interval(), hearing.ears.fileno()):
-            hearing.ears.take()
+        while not self.terminal.wait_for_enter(self._interval(), file_changes.observer.fileno()):
+            file_changes.observer.take()
             if os.getpid() == 1:
                 reap()
             snapshot = self.watcher.look()
@@ -81,7 +81,7 @@ class Waiting:
         return []
 
     def _interval(self) -> float:
-        return max(self.watcher.interval, _INTERVAL_WITH_EARS if hearing.ears.are_open else 0.0)
+        return max(self.watcher.interval, _INTERVAL_WITH_OBSERVER if file_changes.observer.is_active else 0.0)
 
     def _debounce(self) -> None:
         before = self.watcher.look()

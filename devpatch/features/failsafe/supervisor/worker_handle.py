@@ -114,7 +114,7 @@ class WorkerHandle:
         try:
             self._wakeup.send(ipc.LOOK)
         except OSError:
-            pass  # It has ended, or many such words wait already.
+            pass  # It has ended, or many such messages wait already.
 
     @property
     def status(self) -> int:
@@ -131,12 +131,12 @@ class WorkerHandle:
             self.listen(left)
         return True
 
-    def listen(self, seconds: float, ears: int | None = None) -> bool:
+    def listen(self, seconds: float, observer: int | None = None) -> bool:
         """Wait for a report or the end of the worker, at most ``seconds``. May return earlier.
 
-        Also return as soon as the descriptor ``ears`` can be read, and return whether it can.
+        Also return as soon as the descriptor ``observer`` can be read, and return whether it can.
         """
-        descriptors: list[Any] = [] if ears is None else [ears]
+        descriptors: list[Any] = [] if observer is None else [observer]
         ready: list[Any] = []
         if self._wakeup_is_open:
             ready = select.select([self._wakeup, *descriptors], [], [], min(seconds, _POLL_INTERVAL))[0]
@@ -149,7 +149,7 @@ class WorkerHandle:
         else:
             ends_now = time.monotonic() - self._closed_at < _POLL_INTERVAL
             time.sleep(min(seconds, _LAST_POLL_INTERVAL if ends_now else _POLL_INTERVAL))
-        return ears in ready
+        return observer in ready
 
     def has_ended(self) -> bool:
         """Whether the worker has ended."""
@@ -219,7 +219,7 @@ class WorkerHandle:
         return found
 
     def facts(self) -> Facts | None:
-        """Return what the worker tells about itself after its first answer. None: nothing new."""
+        """Return what the worker reports about itself after its first answer. None: nothing new."""
         if self.reports().pop(Report.ANSWERED, None) is None:
             return None
         facts: Facts = json.loads((self.folder / ipc.FACTS).read_text(encoding="utf-8"))

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, NoReturn
 from ....lifecycle.standbys import NOT_READY, Instructions
 from .. import ipc
 from ..ipc import Report
-from . import moment
+from . import before_program
 from .slow_load import SlowLoad
-from .turn import Turn, memory_size
+from .standby import Standby, memory_size
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends.
 _TAIL = 64 * 1024  # bytes; at least this much of the end of stderr is kept
@@ -31,7 +31,7 @@ HOLDERS_LIMIT = (
     1.0  # seconds that a worker may take to end after its last request; then it is asked what holds it
 )
 # The reports that say nothing about how far the worker is.
-_ASIDE = (Report.LOADING, Report.PROMPT, Report.WATCHING, Report.PLACES, Report.ANSWERED, Report.READY)
+_ASIDE = (Report.LOADING, Report.PROMPT, Report.WATCHING, Report.WATCHED, Report.ANSWERED, Report.READY)
 
 
 class WorkerProcess:
@@ -141,10 +141,10 @@ def begin(described: str, others: Others) -> bool:
     wakeup.set_inheritable(False)
     if session.listener is not None:
         os.set_inheritable(session.listener, False)
-    turn = Turn(wakeup) if session.waits else None
-    if turn is not None and session.instructions is None:
+    standby = Standby(wakeup) if session.waits else None
+    if standby is not None and session.instructions is None:
         _preload(session, others)
-        turn.wait()
+        standby.wait()
     this = WorkerProcess(session, wakeup)
     # The end of the process closes the descriptor. An open socket object would cause a ResourceWarning.
     atexit.register(wakeup.detach)
@@ -153,34 +153,36 @@ def begin(described: str, others: Others) -> bool:
     _report_uncaught(this)
     _stay_worker_across_exec(session)
     if session.instructions is not None:
-        _follow(session, this, turn, others)
+        _follow(session, this, standby, others)
     else:
         this.load_starts()
     return True
 
 
-def _follow(session: ipc.WorkerSession, process: WorkerProcess, turn: Turn | None, others: Others) -> None:
+def _follow(
+    session: ipc.WorkerSession, process: WorkerProcess, standby: Standby | None, others: Others
+) -> None:
     """Follow the session's instructions, now and just before the user's program."""
     instructions = session.instructions
     assert instructions is not None
     others.begin(instructions)
 
     def wait_ready() -> None:
-        assert turn is not None
+        assert standby is not None
         _preload(session, others)
         try:
-            others.before_program(instructions, turn.has_come)
+            others.before_program(instructions, standby.is_due)
         except Exception:
             os._exit(NOT_READY)  # The supervisor starts a worker that is not prepared.
         process.report(Report.READY, size=memory_size())
-        turn.wait()
+        standby.wait()
         process.load_starts()
 
-    if turn is None:
+    if standby is None:
         process.load_starts()
-        moment.call(lambda: others.before_program(instructions, lambda: True))
-    elif not moment.call(wait_ready):
-        wait_ready()  # Without that moment, it must not run the user's program either.
+        before_program.call(lambda: others.before_program(instructions, lambda: True))
+    elif not before_program.call(wait_ready):
+        wait_ready()  # Where that is not possible, it must not run the user's program either.
 
 
 def _preload(session: ipc.WorkerSession, others: Others) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....lifecycle import failures, prompts, sessions, standbys
-from ....lifecycle.hearing import Watched
+from ....lifecycle.file_changes import Watched
 from .. import ipc
 from ..ipc import Report
 from . import draining, preloading, process
-from .words import Words
+from .messages import Messages
 
 
 class SupervisedWorker(sessions.Worker):
@@ -26,7 +26,7 @@ class SupervisedWorker(sessions.Worker):
         assert process.this is not None
         self._process = process.this
         self._watches = False
-        self._words: Words | None = None
+        self._messages: Messages | None = None
 
     def listen(self) -> None:
         """Register for the reports of the integrations."""
@@ -72,21 +72,21 @@ class SupervisedWorker(sessions.Worker):
             return  # The supervisor has ended and removed its folder.
         self._process.report(Report.ANSWERED)
 
-    def reports_places(self, watched: Watched) -> None:
+    def reports_watched(self, watched: Watched) -> None:
         """See sessions.Worker. The supervisor gets the user's own files, and the folders of all files."""
         files = [os.path.abspath(name) for name in watched.files]
         self._process.report(
-            Report.PLACES,
+            Report.WATCHED,
             files=sorted(filter(failures.is_own, files)),
             folders=sorted(watched.folders),
-            places=sorted({os.path.dirname(name) for name in files}),
+            file_folders=sorted({os.path.dirname(name) for name in files}),
         )
 
-    def wait_for_word(self, seconds: float) -> bool:
+    def wait_for_message(self, seconds: float) -> bool:
         """See sessions.Worker."""
-        if self._words is None:
-            self._words = Words(self._process.wakeup)
-        return self._words.wait(seconds)
+        if self._messages is None:
+            self._messages = Messages(self._process.wakeup)
+        return self._messages.wait(seconds)
 
     def ends(self) -> None:
         """See sessions.Worker."""

@@ -1,4 +1,4 @@
-"""What a worker tells the supervisor once it has answered a request: what it has imported, and what its code changed.
+"""What a worker reports once it has answered a request: what it has imported, and what its code changed.
 
 Values are looked at with ``type`` and ``vars`` only. An attribute of a lazy object might evaluate it.
 """
@@ -64,7 +64,7 @@ def _kind(finder: Any) -> str:
 
 
 def quick_refusal(recording: Recording) -> str | None:
-    """Return why the next worker must start cold, as far as that can be told at once, or None."""
+    """Return why the next worker must start cold, as far as a quick look shows, or None."""
     if not recording.has_seen_begin:
         return "Python runs neither a script nor a module"
     return _option_or_debugger() or _patcher() or _own_hook() or _late_switch(recording)

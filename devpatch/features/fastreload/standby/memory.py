@@ -1,6 +1,6 @@
 """How much memory the machine has left.
 
-Limits: only Linux tells that without a further package. Elsewhere a standby is always kept.
+Limits: only Linux reports that without a further package. Elsewhere a standby is always kept.
 """
 
 from __future__ import annotations

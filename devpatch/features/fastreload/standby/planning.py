@@ -262,10 +262,10 @@ def _described(facts: Facts) -> object:
 def _is_own(entry: list[Any]) -> bool:
     """Whether a module, or a part of a namespace package, is the user's own code."""
     _name, file, path = entry
-    return any(is_own(place) for place in _places(file, path))
+    return any(is_own(location) for location in _locations(file, path))
 
 
-def _places(file: str | None, path: list[str] | None) -> Iterable[str]:
+def _locations(file: str | None, path: list[str] | None) -> Iterable[str]:
     if file is not None:
         yield file
     yield from (os.path.join(os.path.abspath(folder), "") for folder in path or ())

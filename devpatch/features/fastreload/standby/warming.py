@@ -70,6 +70,6 @@ class _lower_priority:
             os.setpriority(os.PRIO_PROCESS, 0, self._before)
 
     def pause(self, worked: float) -> None:
-        """Pause as long as was ``worked``, in seconds, unless the worker's turn has come."""
+        """Pause as long as was ``worked``, in seconds, unless the standby is due."""
         if not self._is_niced and not self._is_due():
             time.sleep(worked)

@@ -1,4 +1,4 @@
-"""Hear of changes by frequent looks: five times a second, within 2 % of a core.
+"""Notice changes by frequent looks: five times a second, within 2 % of a core.
 
 The files that the worker has loaded, and the folders, are looked at most often. All other files below the folders are
 looked at once a second, as the frameworks' reloaders do.
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from .places import folders_below, is_noise
+from .folders import folders_below, is_noise
 
 INTERVAL = 0.2  # seconds between two looks at the loaded files
 INTERVAL_OF_OTHERS = 1.0  # the same for the other files
@@ -21,34 +21,34 @@ Stamps = dict[str, "tuple[int, int] | None"]
 
 
 class Polling(threading.Thread):
-    """Tells of the changes below some folders, in its own thread."""
+    """Reports the changes below some folders, in its own thread."""
 
-    def __init__(self, files: list[str], folders: list[str], tell: Callable[[set[str]], object]) -> None:
-        """Call ``tell`` with changed paths. ``folders`` count with all folders below them."""
+    def __init__(self, files: list[str], folders: list[str], report: Callable[[set[str]], object]) -> None:
+        """Call ``report`` with changed paths. ``folders`` count with all folders below them."""
         super().__init__(name="devpatch-polling", daemon=True)
-        self._files, self._folders, self._tell = files, folders, tell
+        self._files, self._folders, self._report = files, folders, report
         self._stop_event = threading.Event()
 
     def stop(self) -> None:
-        """Tell of nothing any more."""
+        """Report nothing any more."""
         self._stop_event.set()
 
     def run(self) -> None:
         """See threading.Thread."""
         folders = folders_below(self._folders)
         loaded, others = _Looks(self._files, INTERVAL), _Looks(_files_in(folders), INTERVAL_OF_OTHERS)
-        places = _Looks(folders, INTERVAL)
-        self._tell(set())
+        folder_looks = _Looks(folders, INTERVAL)
+        self._report(set())
         while not self._stop_event.wait(INTERVAL):
             changed = loaded.take()
-            if moved := places.take():
+            if moved := folder_looks.take():
                 folders = folders_below(self._folders)
-                places.replace(folders)
+                folder_looks.replace(folders)
                 changed |= others.replace(_files_in(folders)) or moved
             changed |= others.take()
             if changed:
                 self._settle(changed, loaded)
-                self._tell(changed)
+                self._report(changed)
 
     def _settle(self, changed: set[str], loaded: _Looks) -> None:
         """Wait until the loaded files do not change any more."""

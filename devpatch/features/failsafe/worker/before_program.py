@@ -3,7 +3,7 @@
 By then ``site`` is done: all lines of .pth files, sitecustomize and usercustomize have run. For a script, Python asks
 ``sys.path_hooks`` whether it is a folder or a zip file. For ``-m``, it imports runpy.
 
-Limits: there is no such moment for ``-c``, nor if runpy was imported before. Then ``call`` returns False.
+Limits: it does not work for ``-c``, nor if runpy was imported before. Then ``call`` returns False.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WITH_VALUE = "WX"  # options of Python whose value follows, in the same word or
 
 
 def call(act: Callable[[], object]) -> bool:
-    """Call ``act`` at that moment. Return False if there is none."""
+    """Call ``act`` then. Return False if that is not possible."""
     target = _target(sys.orig_argv[1:])
     if target == "-m" and _RUNNER not in sys.modules:
         sys.meta_path.insert(0, _Finder(act))

@@ -1,6 +1,6 @@
-"""The turn of a standby: it waits until the supervisor wakes it.
+"""This process as a standby: it waits until the supervisor wakes it.
 
-A thread waits for the supervisor's word, so that the standby can do something else meanwhile. It ends before any of
+A thread waits for the supervisor's message, so that the standby can do something else meanwhile. It ends before any of
 the user's code runs. If the supervisor ends, or at Ctrl-C, the standby ends silently.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 _STOPPED = 0  # the exit status of a standby that is not needed
 
 
-class Turn:
+class Standby:
     """Begins to wait when it is created."""
 
     def __init__(self, wakeup: socket.socket) -> None:
@@ -32,14 +32,14 @@ class Turn:
 
     def _wait(self) -> None:
         try:
-            word = self._wakeup.recv(1)
+            received = self._wakeup.recv(1)
         except OSError:
-            word = b""
-        if not word:
+            received = b""
+        if not received:
             os._exit(_STOPPED)
         self._waiting.release()
 
-    def has_come(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the supervisor has woken this process."""
         return not self._waiting.locked()
 

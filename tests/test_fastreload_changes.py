@@ -1,4 +1,4 @@
-"""Fast reload hears of a change at once: by events, and where there are none by frequent looks. One line says so."""
+"""Fast reload notices a change immediately: by events, or else by frequent polling, and then one line says so."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastreload import EVENTS, Project, children
 from harness import DevServer, clean_environment, free_port, wait_for
 from projects import RUNSERVER, django_files
 
-from devpatch.features.fastreload.hearing import places
+from devpatch.features.fastreload.file_changes import folders
 
 pytest.importorskip("werkzeug")
-POLLS = "fast reload: it looks at the files each 0.2 s, because "
+POLLS = "fast reload: it polls the files every 0.2 s, because "
 NEVER = 3600  # seconds between two looks of the reloader, if nothing wakes it
 
 
@@ -95,7 +95,7 @@ def test_an_exhausted_limit_of_the_system(project, events):
 
 @pytest.mark.long
 def test_a_change_of_which_no_event_comes(project, events):
-    """A file has another name outside of the watched folders. The system tells of a change there only."""
+    """A file has another name outside of the watched folders. The system sends an event for that folder only."""
     other = project.libraries.parent / "elsewhere"
     other.mkdir()
     project.parts.update(imports="import linked", value="linked.VALUE")
@@ -106,7 +106,7 @@ def test_a_change_of_which_no_event_comes(project, events):
         time.sleep(3)  # Just after a start, the reloader looks anyway.
         (other / "linked.py").write_text(f"VALUE = {value}{' ' * value}\n")
         wait_for(lambda value=value: project.answer().startswith(str(value)), lambda: project.said)
-    project.wait_for(f"{POLLS}a file changed, and the system did not tell of it")
+    project.wait_for(f"{POLLS}a file changed, and the system sent no event")
 
 
 def test_mounts_without_events(tmp_path):
@@ -119,7 +119,7 @@ def test_mounts_without_events(tmp_path):
     for name in ("shared code", "net", "local"):
         (tmp_path / name / "inner").mkdir(parents=True)
     found = {
-        name: places.silent_mount([str(tmp_path / name / "inner")], str(mounts))
+        name: folders.silent_mount([str(tmp_path / name / "inner")], str(mounts))
         for name in ("shared code", "net", "local")
     }
     assert found["local"] is None

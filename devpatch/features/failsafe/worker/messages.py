@@ -1,4 +1,4 @@
-"""Wait, in the reloader's thread, for a word from the supervisor.
+"""Wait, in the reloader's thread, for a message from the supervisor.
 
 Limits: on Windows, Ctrl-C does not interrupt ``select``. So the wait is divided into short parts there.
 """
@@ -16,7 +16,7 @@ from ....lifecycle.endings import ending
 _LONGEST_PART = 0.5 if os.name == "nt" else math.inf  # seconds
 
 
-class Words:
+class Messages:
     """The bytes that the supervisor sends over the wake-up socket while the worker serves."""
 
     def __init__(self, wakeup: socket.socket) -> None:
@@ -36,7 +36,7 @@ class Words:
             pass  # The process ends.
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for a word, and return whether there was one. See sessions.Worker."""
+        """Wait at most ``seconds`` for a message, and return whether there was one. See sessions.Worker."""
         deadline = time.monotonic() + seconds
         while self._is_open and not ending.requested:
             left = deadline - time.monotonic()
@@ -50,8 +50,8 @@ class Words:
 
     def _take(self) -> bool:
         try:
-            words = self._wakeup.recv(4096)
+            received = self._wakeup.recv(4096)
         except OSError:
-            words = b""
-        self._is_open = bool(words)  # Otherwise the supervisor has ended.
+            received = b""
+        self._is_open = bool(received)  # Otherwise the supervisor has ended.
         return self._is_open

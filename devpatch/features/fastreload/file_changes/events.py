@@ -1,4 +1,4 @@
-"""Hear of changes by the operating system's events, which watchfiles passes on.
+"""Notice changes by the operating system's events, which watchfiles passes on.
 
 Limits: on Linux each folder is watched by itself, so that node_modules and virtual environments cost nothing.
 Elsewhere the system watches whole trees, and the folders of single files outside of them are not watched.
@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .places import folders_below
+from .folders import folders_below
 
-# Milliseconds. A change is told after one step without another one, and at the latest after the longest batch.
+# Milliseconds. A change is reported after one step without another one, and at the latest after the longest batch.
 STEP = 12
 _LONGEST_BATCH = 1600
 _TIMEOUT = 5000
@@ -27,7 +27,7 @@ class Unavailable(Exception):
 
 
 def load_watchfiles() -> Any:
-    """Return the class of watchfiles that hears of events. Raises Unavailable."""
+    """Return the class of watchfiles that receives events. Raises Unavailable."""
     if os.environ.get("WATCHFILES_FORCE_POLLING"):
         raise Unavailable("WATCHFILES_FORCE_POLLING is set")
     try:
@@ -38,26 +38,26 @@ def load_watchfiles() -> Any:
 
 
 class Events(threading.Thread):
-    """Tells of the changes below some folders, in its own thread."""
+    """Reports the changes below some folders, in its own thread."""
 
     def __init__(
         self,
         folders: list[str],
-        places: list[str],
-        tell: Callable[[set[str]], object],
+        file_folders: list[str],
+        report: Callable[[set[str]], object],
         fail: Callable[[str], object],
     ) -> None:
-        """Call ``tell`` with changed paths, and with an empty set whenever changes may have been missed.
+        """Call ``report`` with changed paths, and with an empty set whenever changes may have been missed.
 
-        ``folders`` count with all folders below them, ``places`` without. ``fail`` is called with the reason if
+        ``folders`` count with all folders below them, ``file_folders`` without. ``fail`` is called with the reason if
         there are no more events.
         """
         super().__init__(name="devpatch-events", daemon=True)
-        self._folders, self._places, self._tell, self._fail = folders, places, tell, fail
+        self._folders, self._file_folders, self._report, self._fail = folders, file_folders, report, fail
         self._stop_event = threading.Event()
 
     def stop(self) -> None:
-        """Tell of nothing any more."""
+        """Report nothing any more."""
         self._stop_event.set()
 
     def run(self) -> None:
@@ -67,31 +67,33 @@ class Events(threading.Thread):
             while not self._stop_event.is_set():
                 self._watch(notify, self._paths())
         except Unavailable as error:
-            self._report(str(error))
+            self._fail_with(str(error))
         except Exception as error:  # An exhausted limit is an OSError, or an error of watchfiles' own.
-            self._report(f"{error}".splitlines()[0] if str(error) else type(error).__name__)
+            self._fail_with(f"{error}".splitlines()[0] if str(error) else type(error).__name__)
 
-    def _report(self, reason: str) -> None:
+    def _fail_with(self, reason: str) -> None:
         if not self._stop_event.is_set():
             self._fail(reason)
 
     def _paths(self) -> list[str]:
         if not _EACH_FOLDER:
             return [path for path in self._folders if os.path.isdir(path)]
-        places = [path for path in self._places if os.path.isdir(path) and os.access(path, os.R_OK)]
-        return list(dict.fromkeys((*folders_below(self._folders), *places)))
+        file_folders = [
+            path for path in self._file_folders if os.path.isdir(path) and os.access(path, os.R_OK)
+        ]
+        return list(dict.fromkeys((*folders_below(self._folders), *file_folders)))
 
     def _watch(self, notify: Any, paths: list[str]) -> None:
-        """Tell of changes until a folder appears below ``paths``."""
+        """Report changes until a folder appears below ``paths``."""
         # The last argument would hide an exhausted limit too.
         watcher = notify(paths, False, False, 300, not _EACH_FOLDER, False)
         try:
-            self._tell(set())
+            self._report(set())
             while not self._stop_event.is_set():
                 found = watcher.watch(_LONGEST_BATCH, STEP, _TIMEOUT, self._stop_event)
                 if isinstance(found, str):
                     continue  # Nothing happened within the timeout, or this thread stops.
-                self._tell({path for _change, path in found})
+                self._report({path for _change, path in found})
                 if _EACH_FOLDER and any(change == _ADDED and os.path.isdir(path) for change, path in found):
                     return
         finally:

@@ -1,4 +1,4 @@
-"""Which folders to hear of, which changes in them are noise, and whether git is still at work."""
+"""Which folders to watch, which changes in them are noise, and whether git is still at work."""
 
 from __future__ import annotations
 

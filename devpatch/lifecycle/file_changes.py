@@ -1,7 +1,7 @@
-"""How a reloader learns of a change: at its next look, or at once if a feature hears of it.
+"""How a reloader learns of a change: at its next look, or immediately if a feature observes the files.
 
 The framework's reloader, in the worker, decides what a change is. It looks at its files, sleeps, and looks again.
-``sleep`` replaces its sleep. The ears of the supervisor hear of a change and end that sleep.
+``sleep`` replaces its sleep. The supervisor's observer notices a change and ends that sleep.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class Watched(NamedTuple):
     folders: Iterable[str]
 
 
-class Ears:
-    """The supervisor's side. These hear nothing, so everybody looks at the files at intervals."""
+class Observer:
+    """The supervisor's side. This one observes nothing, so everybody polls the files."""
 
     @property
-    def are_open(self) -> bool:
-        """Whether they hear of changes, or soon will."""
+    def is_active(self) -> bool:
+        """Whether it observes files, or soon will."""
         return False
 
-    def watch(self, watched: Watched, places: Iterable[str]) -> None:
-        """Hear of changes of ``watched`` and directly in the folders ``places`` from now on. Returns at once."""
+    def watch(self, watched: Watched, file_folders: Iterable[str]) -> None:
+        """Observe ``watched``, and the files directly in ``file_folders``, from now on. Returns at once."""
 
     def fileno(self) -> int | None:
-        """Return a descriptor that can be read as soon as something was heard, or None."""
+        """Return a descriptor that can be read as soon as something has changed, or None."""
         return None
 
     def take(self) -> set[str]:
@@ -42,10 +42,10 @@ class Ears:
         """Act on a change that the reloader found by itself."""
 
     def close(self) -> None:
-        """Hear nothing any more."""
+        """Observe nothing any more."""
 
 
-ears = Ears()
+observer = Observer()
 Sleep = Callable[[float], object]
 
 # The worker's side: a feature's replacement for the reloader's sleep, and what the reloader watches.
@@ -53,15 +53,15 @@ _sleep: Sleep | None = None
 _watched: Callable[[], Watched] | None = None
 
 
-def replace_ears(new: Ears) -> Callable[[], None]:
-    """Let a feature hear of changes, in the supervisor. Return a function that undoes it."""
-    global ears
-    before, ears = ears, new
+def replace_observer(new: Observer) -> Callable[[], None]:
+    """Let a feature observe files, in the supervisor. Return a function that undoes it."""
+    global observer
+    before, observer = observer, new
 
     def undo() -> None:
-        global ears
+        global observer
         new.close()
-        ears = before
+        observer = before
 
     return undo
 
@@ -81,7 +81,7 @@ def replace_sleep(new: Sleep) -> Callable[[], None]:
 def reloader_runs(watched: Callable[[], Watched]) -> None:
     """Report that a reloader begins which looks at files and sleeps. ``watched`` returns what it watches.
 
-    A reloader that hears of changes by itself is not reported.
+    A reloader that observes files by itself is not reported.
     """
     global _watched
     _watched = watched

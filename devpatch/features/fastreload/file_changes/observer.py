@@ -1,4 +1,4 @@
-"""The ears of the supervisor: events if there are any, otherwise frequent looks. One line says which."""
+"""The supervisor's observer of files: events if there are any, otherwise frequent polling. One line says why."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Iterable
 from functools import partial
 
 from ....console import WARNING, say
-from ....lifecycle import hearing
-from ....lifecycle.hearing import Watched
+from ....lifecycle import file_changes
+from ....lifecycle.file_changes import Watched
 from .events import Events, Unavailable, load_watchfiles
-from .places import git_locks, is_held, is_noise, is_source, silent_mount
+from .folders import git_locks, is_held, is_noise, is_source, silent_mount
 from .polling import INTERVAL, Polling
 
 _LOCK_INTERVAL = 0.005  # seconds between two looks whether git has finished
-# Seconds between two words about files that are no sources. A log that grows must not keep the reloader busy.
+# Seconds between two messages about files that are no sources. A log that grows must not keep the reloader busy.
 _INTERVAL_OF_OTHERS = 1.0
 # Seconds in which the event of a change may come after the reloader has found the change.
 _EVENT_LIMIT = 0.5
 
 
-class FastEars(hearing.Ears):
-    """Hears of changes in threads, and makes a descriptor readable for the supervisor."""
+class FileObserver(file_changes.Observer):
+    """Notices changes in threads, and makes a descriptor readable for the supervisor."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._heard: set[str] = set()
-        self._heard_at = 0.0
-        self._others_at = 0.0  # when the last word was sent
-        self._is_word_due = False
+        self._changed: set[str] = set()
+        self._received_at = 0.0
+        self._others_at = 0.0  # when the last message was sent
+        self._is_message_due = False
         self._received, self._send = socket.socketpair()
         for end in (self._received, self._send):
             end.setblocking(False)
@@ -40,13 +40,13 @@ class FastEars(hearing.Ears):
         self._why_polling: str | None = None
 
     @property
-    def are_open(self) -> bool:
-        """See hearing.Ears."""
+    def is_active(self) -> bool:
+        """See file_changes.Observer."""
         return self._source is not None
 
-    def watch(self, watched: Watched, places: Iterable[str]) -> None:
-        """See hearing.Ears."""
-        described = (sorted(watched.files), sorted(watched.folders), sorted(places))
+    def watch(self, watched: Watched, file_folders: Iterable[str]) -> None:
+        """See file_changes.Observer."""
+        described = (sorted(watched.files), sorted(watched.folders), sorted(file_folders))
         with self._lock:
             if described == self._described:
                 return
@@ -60,12 +60,12 @@ class FastEars(hearing.Ears):
 
     def _start(self) -> None:
         assert self._described is not None
-        files, folders, places = self._described
+        files, folders, file_folders = self._described
         before = self._source
         if self._why_polling is None:
-            self._source = Events(folders, places, self._tell, self._poll_instead)
+            self._source = Events(folders, file_folders, self._receive, self._poll_instead)
         else:
-            self._source = Polling(files, folders, self._tell)
+            self._source = Polling(files, folders, self._receive)
         self._source.start()
         if before is not None:
             before.stop()
@@ -78,63 +78,63 @@ class FastEars(hearing.Ears):
         _say_polling(reason)
         self._start()
 
-    def _tell(self, changed: set[str]) -> None:
-        """Act on the paths that a source has told, in its thread."""
+    def _receive(self, changed: set[str]) -> None:
+        """Act on the paths that a source reports, in its thread."""
         wanted = {path for path in changed if not is_noise(path)}
         if changed and not wanted:
             return
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         while any(map(is_held, self._locks)):
             time.sleep(_LOCK_INTERVAL)
         with self._lock:
-            self._heard |= wanted
+            self._changed |= wanted
         delay = 0.0
         if wanted and not any(map(is_source, wanted)):
             delay = self._others_at + _INTERVAL_OF_OTHERS - time.monotonic()
         if delay <= 0:
-            self._send_word()
-        elif not self._is_word_due:
+            self._notify()
+        elif not self._is_message_due:
             # In a thread of its own, because a source may change meanwhile.
-            self._is_word_due = True
-            timer = threading.Timer(delay, self._send_word)
+            self._is_message_due = True
+            timer = threading.Timer(delay, self._notify)
             timer.daemon = True
             timer.start()
 
-    def _send_word(self) -> None:
+    def _notify(self) -> None:
         self._others_at = time.monotonic()
-        self._is_word_due = False
+        self._is_message_due = False
         try:
             self._send.send(b"!")
         except OSError:
-            pass  # The supervisor ends, or has not yet looked at many earlier words.
+            pass  # The supervisor ends, or has not yet looked at many earlier messages.
 
     def fileno(self) -> int | None:
-        """See hearing.Ears."""
+        """See file_changes.Observer."""
         return self._received.fileno()
 
     def take(self) -> set[str]:
-        """See hearing.Ears."""
+        """See file_changes.Observer."""
         try:
             self._received.recv(4096)
         except OSError:
             pass
         with self._lock:
-            heard, self._heard = self._heard, set()
-        return heard
+            changed, self._changed = self._changed, set()
+        return changed
 
     def missed(self) -> None:
-        """See hearing.Ears. The event may still come."""
+        """See file_changes.Observer. The event may still come."""
         if self._why_polling is None:
             timer = threading.Timer(_EVENT_LIMIT, partial(self._check_event, time.monotonic()))
             timer.daemon = True
             timer.start()
 
     def _check_event(self, found_at: float) -> None:
-        if self._heard_at < found_at - _EVENT_LIMIT:
-            self._poll_instead("a file changed, and the system did not tell of it")
+        if self._received_at < found_at - _EVENT_LIMIT:
+            self._poll_instead("a file changed, and the system sent no event")
 
     def close(self) -> None:
-        """See hearing.Ears."""
+        """See file_changes.Observer."""
         if self._source is not None:
             self._source.stop()
 
@@ -145,8 +145,8 @@ def _why_no_events(folders: Iterable[str]) -> str | None:
     except Unavailable as error:
         return str(error)
     mount = silent_mount(folders)
-    return None if mount is None else f"the system does not tell of changes in {mount}"
+    return None if mount is None else f"the system sends no events for {mount}"
 
 
 def _say_polling(reason: str) -> None:
-    say(f"fast reload: it looks at the files each {INTERVAL} s, because {reason}", WARNING)
+    say(f"fast reload: it polls the files every {INTERVAL} s, because {reason}", WARNING)

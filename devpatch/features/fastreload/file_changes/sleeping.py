@@ -1,29 +1,29 @@
-"""How long the worker's reloader sleeps: until the supervisor tells of a change, or for a long time."""
+"""How long the worker's reloader sleeps: until the supervisor sends a message, or for a long time."""
 
 from __future__ import annotations
 
-from ....lifecycle import hearing, sessions
+from ....lifecycle import file_changes, sessions
 
 NET = 10.0  # seconds between two looks that nobody asked for
 
 
 class Sleeping:
-    """Replaces the reloader's sleep. Until the supervisor's first word, the reloader sleeps as it always did."""
+    """Replaces the reloader's sleep. Until the supervisor's first message, the reloader sleeps as it always did."""
 
     def __init__(self) -> None:
         self._has_heard = False
         self._reported: object = None
 
     def sleep(self, seconds: float) -> None:
-        """Wait for the supervisor's word. ``seconds`` is what the reloader wants to sleep."""
+        """Wait for the supervisor's message. ``seconds`` is what the reloader wants to sleep."""
         self._report()
-        if sessions.worker.wait_for_word(NET if self._has_heard else seconds):
+        if sessions.worker.wait_for_message(NET if self._has_heard else seconds):
             self._has_heard = True
 
     def _report(self) -> None:
         """Tell the supervisor what the reloader watches, if that is new."""
-        watched = hearing.watched()
+        watched = file_changes.watched()
         described = (frozenset(watched.files), frozenset(watched.folders))
         if described != self._reported:
             self._reported = described
-            sessions.worker.reports_places(watched)
+            sessions.worker.reports_watched(watched)

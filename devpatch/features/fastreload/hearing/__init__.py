@@ -1,1 +1,0 @@
-"""Hear of changes of files: by the operating system's events, or by frequent looks at few files."""
