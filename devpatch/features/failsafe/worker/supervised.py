@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,13 +39,16 @@ class SupervisedWorker(sessions.Worker):
         return self._process.verdict is Report.FAILED
 
     def serves(self) -> None:
-        """See sessions.Worker."""
+        """See sessions.Worker. Does not return if this worker must be replaced: it must not answer any request."""
+        objection = standbys.objection()
         self._process.report(
             Report.SERVING,
             modules=sorted(failures.own_modules()),
             wrapt=preloading.origin_of_wrapt(),
-            objection=standbys.objection(),
+            objection=objection,
         )
+        if objection is not None:
+            threading.Event().wait()  # The supervisor terminates this process.
 
     def watches(self) -> None:
         """See sessions.Worker."""
