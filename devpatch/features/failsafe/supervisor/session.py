@@ -29,7 +29,7 @@ from ..page.server import BACKLOG, PageServer
 from .command_lines import script_of
 from .open_prompts import OpenPrompts
 from .processes import Start
-from .standby import Standby
+from .standby import EARLY_LIMIT, Standby
 from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, is_source, project_folders
 from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
@@ -66,6 +66,7 @@ class Supervisor:
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         standbys.preparation.begin(self._folder)
         self._snapshot_before: Snapshot = {}
+        self._early_snapshot: tuple[float, Snapshot] = (-math.inf, {})  # with its time
         self._standby = Standby(self._start_process)
         self._notified_at = -math.inf  # when the worker's reloader was last notified
         self._open_listener()
@@ -118,7 +119,7 @@ class Supervisor:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run_worker(self) -> tuple[WorkerHandle, Verdict]:
-        self._snapshot_before = self._watcher.look()
+        self._snapshot_before = self._snapshot_for_start()
         self._waiting.change_filter.begin_start()
         self._session.before_start()
         worker = self._start()
@@ -139,6 +140,15 @@ class Supervisor:
             worker.stop()
             self._waiting.terminal.restore()
         return worker, verdict
+
+    def _prepare_start(self) -> None:
+        """Do what can be done for the next worker while the last one ends, on another core."""
+        self._early_snapshot = (time.monotonic(), self._watcher.look())
+        self._standby.check_files()
+
+    def _snapshot_for_start(self) -> Snapshot:
+        taken_at, snapshot = self._early_snapshot
+        return snapshot if time.monotonic() - taken_at < EARLY_LIMIT else self._watcher.look()
 
     def _judge(self, worker: WorkerHandle) -> Verdict:
         """Return what the end of a worker means whose code seems to be broken: a standby may be the reason."""
@@ -190,7 +200,7 @@ class Supervisor:
                     self._open_prompts.say()
                 elif changes:
                     self._waiting.announce_change(changes)
-                    worker.stop()
+                    worker.replace()  # It may just have begun to serve.
                     return Verdict.RELOAD
                 looked_at = time.monotonic()
         return worker.verdict()
@@ -258,6 +268,7 @@ class Supervisor:
                 self._notify(worker)
             if not reloads and self._begins_to_reload(worker):
                 reloads, deadline = True, time.monotonic() + _RELOAD_LIMIT
+                self._prepare_start()
         return True
 
     def _begins_to_reload(self, worker: WorkerHandle) -> bool:

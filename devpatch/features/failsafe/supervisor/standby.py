@@ -5,6 +5,7 @@ It starts when the worker before it begins to end. If a feature prepares standby
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ from .worker_handle import WorkerHandle
 # Seconds after which a standby starts though the worker has not answered a request yet.
 _SERVING_LIMIT = 1.0
 _CHECK_INTERVAL = 2.0  # seconds between two checks of a standby that waits
+# Seconds for which a look at the files stays valid that was taken while the last worker ended.
+EARLY_LIMIT = 0.5
 
 
 class Standby:
@@ -28,6 +31,7 @@ class Standby:
         self._worker: WorkerHandle | None = None  # the worker before it, and since when that serves
         self._since = 0.0
         self._checked_at = 0.0
+        self._files_checked_at = -math.inf
         self._is_unwanted = False  # the machine is short of memory
 
     def get_ready(self, worker: WorkerHandle) -> str | None:
@@ -88,12 +92,26 @@ class Standby:
         if self._handle is None:
             self._handle = self._start(Start(waits=True, wrapt=worker.wrapt()))
 
+    def check_files(self) -> None:
+        """Replace a standby that has imported files which have changed since. Remember the result for ``go``."""
+        if self._is_current():
+            self._files_checked_at = time.monotonic()
+        elif self._worker is not None:
+            self.end()
+            self.start_late(self._worker)
+
+    def _is_current(self) -> bool:
+        handle = self._handle
+        if handle is None or handle.instructions is None:
+            return True
+        return standbys.preparation.is_current(handle.instructions)
+
     def go(self) -> WorkerHandle | None:
         """Let the standby run the user's code, and return it. None: there is none that can."""
+        is_current = time.monotonic() - self._files_checked_at < EARLY_LIMIT or self._is_current()
         handle, self._handle = self._handle, None
         if handle is None:
             return None
-        is_current = handle.instructions is None or standbys.preparation.is_current(handle.instructions)
         if is_current and handle.go():
             return handle
         if is_current and handle.instructions is not None:

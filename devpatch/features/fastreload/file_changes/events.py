@@ -15,7 +15,7 @@ from typing import Any
 from .folders import folders_below
 
 # Milliseconds. A change is reported after one step without another one, and at the latest after the longest batch.
-STEP = 12
+STEP = 10
 _LONGEST_BATCH = 1600
 _TIMEOUT = 5000
 _ADDED = 1  # watchfiles.Change.added

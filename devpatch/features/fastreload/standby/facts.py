@@ -5,21 +5,23 @@ Values are looked at with ``type`` and ``vars`` only. An attribute of a lazy obj
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
 from ....lifecycle.failures import is_own
-from .recording import Recording
+from .recording import Contents, Recording
 
 _PATCHERS = ("gevent", "eventlet")  # They must be imported before the modules that they patch.
 # Hooks of the interpreter, which programs set. No library binds them by name.
 _HOOKS = frozenset({"excepthook", "displayhook", "unraisablehook", "breakpointhook"})
 _PAUSE = 0.001  # seconds between two modules, so that requests go on
 _OURS = ("devpatch", "wrapt")
+_PROGRAM = ("__main__", "__mp_main__")  # multiprocessing gives the program's module a second name
 
 Identity = list[Any]  # the file of a module, and the folders of a package; None for what it has not
 
@@ -110,15 +112,38 @@ def _own_patch(modules: dict[str, Any]) -> str | None:
     return None
 
 
-def _quick_own_patch(modules: dict[str, Any]) -> str | None:
-    """Do what ``_own_patch`` does in a few milliseconds, without the methods of classes."""
-    own = {name for name in modules if _is_own_module(name, modules)}
+def contents() -> Contents:
+    """Return all modules and their values now, for ``objection``."""
+    return {
+        name: (module, tuple(vars(module).values()))
+        for name, module in sys.modules.items()
+        if isinstance(module, ModuleType)
+    }
+
+
+def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
+    """Do what ``_own_patch`` does in a few milliseconds, without the methods of classes.
+
+    Most of the ``warmed`` modules have not changed, so they need no closer look.
+    """
+    for name, (module, _values) in warmed.items():
+        if modules.get(name, module) is not module and name not in _PROGRAM:
+            return f"the code replaces the module {name}"
+    own = {name for name in modules if name not in warmed and _is_own_module(name, modules)}
+    own.update(_PROGRAM)
     for name, module in modules.items():
-        if name not in own and isinstance(module, ModuleType) and name.partition(".")[0] not in _OURS:
-            for attribute, value in list(vars(module).items()):
-                if _origin(value) in own and attribute not in _HOOKS:
-                    return f"the code replaces {name}.{attribute}"
+        if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
+            continue
+        if name in warmed and _are_same(vars(module).values(), warmed[name][1]):
+            continue
+        for attribute, value in list(vars(module).items()):
+            if _origin(value) in own and attribute not in _HOOKS:
+                return f"the code replaces {name}.{attribute}"
     return None
+
+
+def _are_same(values: Collection[Any], before: Collection[Any]) -> bool:
+    return len(values) == len(before) and all(map(operator.is_, values, before))
 
 
 def _members(module: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -155,7 +180,12 @@ def _is_own_module(name: str, modules: Any) -> bool:
 
 def objection(recording: Recording) -> str | None:
     """Return why this worker, a former standby, must be replaced by one that starts cold, or None."""
-    if (reason := quick_refusal(recording) or _quick_own_patch(dict(sys.modules))) is not None:
+    warmed, recording.warmed = (
+        recording.warmed,
+        {},
+    )  # A worker must not keep values that its modules have dropped.
+    reason = quick_refusal(recording) or _quick_own_patch(dict(sys.modules), warmed)
+    if reason is not None:
         return reason
     for name in recording.changed():
         if readers := recording.reads.get(name):

@@ -11,6 +11,10 @@ from typing import Any
 
 _OWN_VARIABLES = "_DEVPATCH_"
 
+Contents = dict[
+    str, tuple[Any, tuple[Any, ...]]
+]  # modules and the values of their attributes, by the modules' names
+
 
 class Recording:
     """The order of imports, and what was there before the program."""
@@ -22,6 +26,7 @@ class Recording:
         self._environ = dict(os.environ)
         self.has_seen_begin = False  # of the program
         self.reads: dict[str, list[str]] = {}  # which warmed modules have read which variables
+        self.warmed: Contents = {}  # the modules of a standby, when it had imported them
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:

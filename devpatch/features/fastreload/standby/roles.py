@@ -52,9 +52,11 @@ def before_program(
 
         probe.run(instructions[FOLDER], _plan(instructions), tripwires())
     if instructions[ROLE] == STANDBY:
-        from . import warming
+        from . import facts, warming
 
         warming.warm(_plan(instructions), is_due)
+        assert recording.this is not None
+        recording.this.warmed = facts.contents()
     if recording.this is not None:
         recording.this.program_begins()
 
