@@ -148,6 +148,7 @@ class Supervisor:
 
     def _snapshot_for_start(self) -> Snapshot:
         taken_at, snapshot = self._early_snapshot
+        self._early_snapshot = (-math.inf, {})  # Only for one start: later ones would find old changes again.
         return snapshot if time.monotonic() - taken_at < EARLY_LIMIT else self._watcher.look()
 
     def _judge(self, worker: WorkerHandle) -> Verdict:
