@@ -79,6 +79,7 @@ class Activation:
                     ledger.apply_when_imported(patch)
         refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
         active = []
+        declined: dict[str, list[Feature]] = {}  # by the reason
         for feature in wanted:
             if feature.name in self._declined:
                 continue  # A command starts before its server. Its start printed why.
@@ -89,13 +90,15 @@ class Activation:
             elif reason:
                 self._declined.add(feature.name)
                 if not (static and _parent_has_spoken(start)):
-                    self._say_once(feature.refusal(start.server, reason))
+                    declined.setdefault(reason, []).append(feature)
             else:
                 feature.start = feature.start or start  # A command starts before its server.
                 active.append(feature)
                 if feature not in self._active:
                     self._active.append(feature)
                     feature.activate(settings)
+        for reason, features in declined.items():
+            self._say_once(_refusal(features, start.server, reason))
         return active
 
     def _why_not(self, feature: Feature, start: starts.Start, settings: switches.Settings) -> str | None:
@@ -180,6 +183,14 @@ def _parent_has_spoken(start: starts.Start) -> bool:
 def _stop(message: str) -> None:
     ending.request(ExitStatus.REFUSED, lambda: say(message, ERROR))
     ending.release()
+
+
+def _refusal(features: list[Feature], server: str, reason: str) -> str:
+    """Return one line for all features that have no effect for the same reason."""
+    if len(features) == 1:
+        return features[0].refusal(server, reason)
+    *first, last = (feature.name for feature in features)
+    return f"{', '.join(first)} and {last} have no effect on {server}: {reason}"
 
 
 def _about_unknown(name: str) -> str:

@@ -28,7 +28,7 @@ class FastReload(Feature):
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
         if start.role is Role.PLAIN:
-            return "it runs without a reloader"
+            return "it runs without a reloader; turn the reloader on"
         if start.role is Role.WORKER and not sessions.worker.is_supervised:
             return "fail-safe does not supervise it"
         return None

@@ -267,6 +267,7 @@ class Supervisor:
             if worker.listen(max(left, 0.0), file_changes.observer.fileno()):
                 file_changes.observer.take()
                 self._notify(worker)
+            self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))
             if not reloads and self._begins_to_reload(worker):
                 reloads, deadline = True, time.monotonic() + _RELOAD_LIMIT
                 self._prepare_start()
@@ -275,7 +276,6 @@ class Supervisor:
     def _begins_to_reload(self, worker: WorkerHandle) -> bool:
         """Act on what ``worker`` has reported. Return whether it reloads. Raises _MustStartCold."""
         reports = worker.reports()
-        self._open_prompts.look(worker, reports.get(Report.SERVING, {}).get("modules", ()))
         if Report.WATCHED in reports:
             self._watch(reports.pop(Report.WATCHED))
         if Report.RELOADING in reports:

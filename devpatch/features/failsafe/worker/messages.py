@@ -5,6 +5,7 @@ Limits: on Windows, Ctrl-C does not interrupt ``select``. So the wait is divided
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import select
@@ -13,6 +14,7 @@ import time
 
 from ....lifecycle.endings import ending
 
+_INTERVAL_ALONE = 1.0  # seconds of a wait after the supervisor has ended
 _LONGEST_PART = 0.5 if os.name == "nt" else math.inf  # seconds
 
 
@@ -27,6 +29,8 @@ class Messages:
         self._nudged, self._nudge = socket.socketpair()
         for end in (self._nudged, self._nudge):
             end.setblocking(False)
+            # The end of the process closes it. An open socket object would cause a ResourceWarning.
+            atexit.register(end.detach)
         ending.on_request(self._wake)
 
     def _wake(self) -> None:
@@ -43,9 +47,9 @@ class Messages:
             if left <= 0:
                 return False
             ready = select.select([self._wakeup, self._nudged], [], [], min(left, _LONGEST_PART))[0]
-            if self._wakeup in ready and self._take():
-                return True
-        ending.sleep(max(0.0, deadline - time.monotonic()))
+            if self._wakeup in ready:
+                return self._take()
+        ending.sleep(max(0.0, min(deadline - time.monotonic(), _INTERVAL_ALONE)))
         return False
 
     def _take(self) -> bool:

@@ -11,17 +11,17 @@ class Sleeping:
     """Replaces the reloader's sleep. Until the supervisor's first message, the reloader sleeps as it always did."""
 
     def __init__(self) -> None:
-        self._has_heard = False
+        self._is_notified = False
         self._reported: object = None
 
     def sleep(self, seconds: float) -> None:
         """Wait for the supervisor's message. ``seconds`` is what the reloader wants to sleep."""
         self._report()
-        if sessions.worker.wait_for_message(NET if self._has_heard else seconds):
-            self._has_heard = True
+        if sessions.worker.wait_for_message(NET if self._is_notified else seconds):
+            self._is_notified = True
 
     def _report(self) -> None:
-        """Tell the supervisor what the reloader watches, if that is new."""
+        """Report to the supervisor what the reloader watches, if that is new."""
         watched = file_changes.watched()
         described = (frozenset(watched.files), frozenset(watched.folders))
         if described != self._reported:
