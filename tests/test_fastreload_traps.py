@@ -50,6 +50,16 @@ def warmed(project, *names):
     return {name.strip(" '") for name in early.split(",")} - {"harmless"}
 
 
+def test_the_framework_itself_is_imported_ahead(project):
+    """devpatch reads all variables when the framework is imported. That is not the framework's doing."""
+    project.parts.update(
+        head=f"{IN_WORKER}os.environ['LIBRARY_MODE'] = 'set'", value="'werkzeug.serving' in early"
+    )
+    project.start(**FAST)
+    assert project.answer() == "False|0"
+    assert project.restart() == "True"
+
+
 class TestEnvironment:
     @pytest.mark.parametrize(
         "read", ["os.environ.get('LIBRARY_MODE')", "dict(os.environ).get('LIBRARY_MODE')"]

@@ -46,6 +46,7 @@ class Probe:
         self._changed = frozenset(plan["changed"])
         self._tripwires = list(tripwires)
         self._stack: list[str] = []  # the modules that are being executed
+        self.is_finding = False  # whether a finder works: devpatch's own reads the environment
         self.cold: dict[str, str] = {}
         self.reads: dict[str, set[str]] = {}
         self.written: dict[str, str] = {}
@@ -122,7 +123,7 @@ class Probe:
 
     def read(self, key: str) -> None:
         """Record that the current module reads a variable."""
-        if self.current is None:
+        if self.current is None or self.is_finding:
             return
         self.reads.setdefault(key, set()).add(self.current)
         if key in self._changed or (key == EVERYTHING and self._changed):
@@ -165,6 +166,14 @@ class _WatchingGuard(Guard):
         names = [name for name, *_identity in plan["names"]]
         super().__init__(names, plan["looked_up"], plan["present"])
         self._probe = probe
+
+    def find_beyond(self, name: str, path: Any, target: Any) -> Any:
+        """See Guard."""
+        before, self._probe.is_finding = self._probe.is_finding, True  # A finder may import something itself.
+        try:
+            return super().find_beyond(name, path, target)
+        finally:
+            self._probe.is_finding = before
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """See Guard."""
