@@ -6,7 +6,6 @@ anew when a worker reports other facts.
 
 from __future__ import annotations
 
-import importlib.machinery
 import json
 import os
 import time
@@ -26,7 +25,6 @@ _MAX_FAILURES = 3  # standbys in a row that end by themselves before they are re
 # Variables that the frameworks' commands set. No C library reads them when it is loaded.
 _OF_FRAMEWORKS = ("DJANGO_", "FLASK_", "WERKZEUG_")
 _TIME_ZONE = "TZ"
-_EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
 
 class Unprepared(standbys.Preparation):
@@ -161,7 +159,7 @@ class _Probing:
         self._folder.mkdir(exist_ok=True)
         self._changed = dict(facts["changed"])
         self._runs = 0
-        self._keeps_extensions = True
+        self._environment_readers: set[str] = set()  # extension modules, once they stay cold
         self._names = [entry for entry in facts["names"] if not _is_own(entry)]
         self._start()
 
@@ -169,9 +167,8 @@ class _Probing:
         self._runs += 1
         if self._runs > _MAX_RUNS:
             raise CannotPlan("its imports differ from one time to the next")
-        names = [
-            entry for entry in self._names if entry[0] not in self._cold and not self._is_left_out(entry)
-        ]
+        left_out = self._cold.keys() | self._environment_readers
+        names = [entry for entry in self._names if entry[0] not in left_out]
         self._plan = {
             "names": names,
             "present": self._facts["present"],
@@ -184,11 +181,6 @@ class _Probing:
             (self._folder / name).unlink(missing_ok=True)
         instructions = {roles.ROLE: roles.PROBE, roles.PLAN: str(self._file), roles.FOLDER: str(self._folder)}
         self._process: Process = self._launch(instructions)
-
-    def _is_left_out(self, entry: list[Any]) -> bool:
-        _name, file, _path = entry
-        is_extension = file is not None and file.endswith(_EXTENSIONS)
-        return is_extension and not self._keeps_extensions and _is_installed(file)
 
     def step(self) -> dict[str, Any] | None:
         """Return the plan once a run has found nothing more to leave out. Raises CannotPlan."""
@@ -213,11 +205,10 @@ class _Probing:
             self._cold.update(result["cold"])
             self._start()
             return None
-        if self._keeps_extensions and self._changed_by_code(result["written"]):
-            self._keeps_extensions = False
-            if any(self._is_left_out(entry) for entry in self._plan["names"]):
-                self._start()
-                return None
+        if result["environment_readers"] and self._changed_by_code(result["written"]):
+            self._environment_readers.update(result["environment_readers"])
+            self._start()
+            return None
         if hooks := sorted(set(self._facts["finders"]) - set(result["finders"])):
             raise CannotPlan(f"the code adds an import hook, {hooks[0]}")
         kept = {name for name, *_identity in self._plan["names"]}
@@ -269,11 +260,6 @@ def _locations(file: str | None, path: list[str] | None) -> Iterable[str]:
     if file is not None:
         yield file
     yield from (os.path.join(os.path.abspath(folder), "") for folder in path or ())
-
-
-def _is_installed(file: str) -> bool:
-    """Whether an extension module is a package's, not one of the standard library."""
-    return "lib-dynload" not in Path(file).parts
 
 
 class _Plan:

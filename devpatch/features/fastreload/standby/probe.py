@@ -3,8 +3,8 @@
 The probe imports the candidates one by one, and watches what each module does while it is executed. A module that
 does what the user's code could notice, or that reads what the code changes, stays cold.
 
-Limits: what C code does is seen only in its output. Variables that it reads are not seen, so the plan leaves
-extension modules out if the code changes variables.
+Limits: what C code does is seen only in its output. Variables that it reads are not seen, so the plan leaves out
+extension modules that may read some, if the code changes variables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from importlib.machinery import ExtensionFileLoader, SourceFileLoader, Sourceles
 from pathlib import Path
 from typing import Any
 
-from . import facts
+from . import extensions, facts
 from .guard import Guard
 
 # Files in a probe's folder.
@@ -71,11 +71,15 @@ class Probe:
             "written": self.written,
             "missing": sorted(self._guard.missing),
             "finders": facts.finders(),
-            "kept": kept,
+            "environment_readers": [name for name in kept if self._may_read_environment(name)],
             "can_be_niced": _can_be_niced(),
         }
         with open(self._folder / RESULT, "w", encoding="utf-8") as file:
             json.dump(result, file)
+
+    def _may_read_environment(self, name: str) -> bool:
+        file = self._identities[name][0]
+        return extensions.is_extension(file) and extensions.may_read_environment(file)
 
     def _import(self, name: str) -> None:
         self._guard.begun.clear()
