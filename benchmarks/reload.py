@@ -8,9 +8,12 @@ second, which adds a random part of up to a second. So the time after the reload
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import os
 import random
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -28,6 +31,7 @@ TIMEOUT = 30.0  # seconds; an answer that takes longer counts as refused
 CLIENT_INTERVAL = 0.02  # seconds between two clients
 SETTLE = 15.0  # seconds until a server with a standby is idle
 IDLE = 30.0  # seconds for which an idle server is measured
+WARMING = 20  # seconds in which a standby gets ready, although requests come all the time
 COLUMNS = ("s, median (worst)", "reload", "after the reloader's message", "recovery", "refused")
 RELOAD_MESSAGE = re.compile(rb"changed, reloading|Detected change in")  # as the reloaders print it
 
@@ -147,6 +151,18 @@ class Session:
             client.join()
         return min(answered, default=saved + TIMEOUT) - saved
 
+    def speeds(self, seconds: int) -> list[int]:
+        """Ask without a pause over one connection, and return the number of answers in each second."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
+        counts = [0] * seconds
+        began = time.monotonic()
+        while (second := int(time.monotonic() - began)) < seconds:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            counts[second] += 1
+        connection.close()
+        return counts
+
     def _processes(self) -> list[str]:
         """Return the folders in /proc of the server's processes."""
         found = []
@@ -169,9 +185,11 @@ class Session:
         return sum(int(line.split()[1]) for file in lines for line in file if line.startswith("Pss:")) * 1024
 
     def stop(self) -> None:
-        """Stop the server."""
+        """Stop the server and all its processes."""
         self._process.terminate()
         self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def measure(python: Path, kind: Kind, rounds: int, ways: Sequence[Way]) -> dict[str, Result]:
@@ -207,6 +225,26 @@ def measure_idle(python: Path, kind: Kind, ways: Sequence[Way]) -> None:
     print_table(("idle", "of a core", "memory (PSS) of all processes"), rows)
 
 
+def measure_warming(python: Path, kind: Kind, rounds: int, ways: Sequence[Way]) -> None:
+    """Print the requests per second of new servers. Some of them prepare a standby at that time."""
+    results: dict[str, list[list[int]]] = {way.name: [] for way in ways}
+    for _ in range(rounds):
+        for way in random.sample(list(ways), len(ways)):
+            with tempfile.TemporaryDirectory() as folder:
+                session = Session(python, kind, Path(folder, "warming"), way)
+                results[way.name].append(session.speeds(WARMING))
+                session.stop()
+    rows = [
+        (
+            f"{kind.name}, {name}",
+            f"{statistics.median(statistics.mean(counts) for counts in found):.0f}",
+            f"{statistics.median(min(counts) for counts in found):.0f}",
+        )
+        for name, found in results.items()
+    ]
+    print_table((f"the first {WARMING} s", "requests/s", "in the slowest second"), rows)
+
+
 def main() -> None:
     """Measure and print the tables."""
     options = _options()
@@ -222,6 +260,9 @@ def main() -> None:
             if options.idle:
                 measure_idle(python, kind, fitting)
                 continue
+            if options.warming:
+                measure_warming(python, kind, options.rounds, fitting)
+                continue
             results = measure(python, kind, options.rounds, fitting)
             rows = [(f"{kind.name}, {name}", *_columns(result)) for name, result in results.items()]
             print_table(COLUMNS, rows)
@@ -231,6 +272,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="number of reloads for each server")
     parser.add_argument("--idle", action="store_true", help="measure the idle servers instead of reloads")
+    parser.add_argument("--warming", action="store_true", help="measure requests while a standby gets ready")
     names = [kind.name for kind in KINDS]
     parser.add_argument("--kind", action="append", choices=names, help="only this one; may be repeated")
     names = [way.name for way in (*WAYS, *OTHERS)]

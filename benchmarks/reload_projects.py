@@ -32,6 +32,7 @@ class Kind:
     file: str
     text: str
     modules: int = 0  # of the project, in packages of 17, which the file imports
+    classes: int = 20  # in each of these modules
     files: int = 0  # of the project, which nobody imports
     apps: tuple[str, ...] = ()  # more of Django's INSTALLED_APPS
     distributions: tuple[str, ...] = ()  # that it needs
@@ -53,6 +54,14 @@ KINDS = (
     Kind("run_simple", ("app.py", "{port}"), "app.py", WERKZEUG),
     Kind("app.run", ("app.py", "{port}"), "app.py", FLASK),
     Kind("1,000 modules", ("manage.py", "runserver", "{port}"), "polls/views.py", BULK, modules=1000),
+    Kind(
+        "10,000 modules",
+        ("manage.py", "runserver", "{port}"),
+        "polls/views.py",
+        BULK,
+        modules=10_000,
+        classes=1,
+    ),
     Kind("20,000 files", ("manage.py", "runserver", "{port}"), "polls/views.py", SLOW, files=20_000),
     Kind(
         "DRF, celery, pandas",
@@ -140,7 +149,7 @@ def create(python: Path, kind: Kind, folder: Path, apps: tuple[str, ...]) -> Non
         urls.write_text(
             urls.read_text() + "\nfrom polls import views as _v\nurlpatterns += [path('', _v.index)]\n"
         )
-    _add_modules(folder / "bulk", kind.modules)
+    _add_modules(folder / "bulk", kind.modules, kind.classes)
     for number in range(kind.files):
         file = folder / "data" / str(number // 200) / f"{number}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,9 +161,11 @@ def _append(file: Path, text: str) -> None:
         opened.write(text)
 
 
-def _add_modules(folder: Path, count: int) -> None:
-    """Write a package with ``count`` modules in packages of 17. It imports all of them."""
-    body = "".join(f"class Model{number}:\n    def method(self): return {number}\n" for number in range(20))
+def _add_modules(folder: Path, count: int, classes: int) -> None:
+    """Write a package with ``count`` modules in packages of 17, with so many ``classes`` each. It imports all."""
+    body = "".join(
+        f"class Model{number}:\n    def method(self): return {number}\n" for number in range(classes)
+    )
     packages = []
     for start in range(0, count, 17):
         package = folder / f"part{start}"
