@@ -90,7 +90,7 @@ def _patcher() -> str | None:
 
 def _own_hook() -> str | None:
     kinds = [_kind(finder) for finder in (*sys.meta_path, *sys.path_hooks)]
-    own = [kind for kind in kinds if _is_own_module(kind.rpartition(".")[0], sys.modules)]
+    own = [kind for kind in kinds if is_own_module(kind.rpartition(".")[0], sys.modules)]
     return f"the code has its own import hook, {own[0]}" if own else None
 
 
@@ -101,7 +101,7 @@ def _late_switch(recording: Recording) -> str | None:
 
 def _own_patch(modules: dict[str, Any]) -> str | None:
     """Return that the code has replaced a function or class of a library, or None."""
-    own = {name for name in modules if _is_own_module(name, modules)}
+    own = {name for name in modules if is_own_module(name, modules)}
     for name, module in modules.items():
         if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
             continue
@@ -129,7 +129,7 @@ def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
     for name, (module, _values) in warmed.items():
         if modules.get(name, module) is not module and name not in _PROGRAM:
             return f"the code replaces the module {name}"
-    own = {name for name in modules if name not in warmed and _is_own_module(name, modules)}
+    own = {name for name in modules if name not in warmed and is_own_module(name, modules)}
     own.update(_PROGRAM)
     for name, module in modules.items():
         if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
@@ -172,7 +172,8 @@ def _origin(value: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _is_own_module(name: str, modules: Any) -> bool:
+def is_own_module(name: str, modules: Any) -> bool:
+    """Whether ``modules`` has a module of this name that is the user's own code."""
     module = modules.get(name)
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
     return isinstance(file, str) and is_own(os.path.abspath(file))

@@ -1,19 +1,14 @@
-"""In a worker that has answered its first request and is idle: freeze the collector, and report the facts.
-
-Freezing makes the process end sooner, because the collector then does not visit the modules once more. The ``__del__``
-methods of objects in reference cycles that exist at that time do not run when the process ends.
-"""
+"""In a worker that has answered its first request and is idle: freeze its objects, and report the facts."""
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 
 from ....console import say
 from ....lifecycle import requests, sessions
 from ....lifecycle.requests import Event, Request
-from . import recording
+from . import freezing, recording
 
 _SERVING_LIMIT = 1.0  # seconds to wait for the first answer; the collector is frozen then
 _IDLE = 0.1  # seconds without a request
@@ -41,8 +36,7 @@ class Idle:
     def _run(self) -> None:
         self._answered.wait(_SERVING_LIMIT)
         self._wait_until_idle()
-        gc.collect()
-        gc.freeze()
+        freezing.freeze()
         if recording.this is None:
             self._stop_listening()
             return

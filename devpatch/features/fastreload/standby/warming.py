@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....lifecycle import standbys
-from . import facts, sources
+from . import facts, freezing, sources
 from .guard import Guard
 
 _NICENESS = 10
@@ -26,8 +25,7 @@ def warm(plan: Mapping[str, Any], is_due: Callable[[], bool]) -> None:
     try:
         with _lower_priority(plan["can_be_niced"], is_due) as priority:
             _import_all(plan, is_due, priority)
-            gc.collect()
-            gc.freeze()
+            freezing.freeze()
             if not is_due():
                 sources.read_ahead((name, file) for name, file in plan["sources"])
     except BaseException:
