@@ -20,7 +20,6 @@ from reporting import Reports
 from servers import BY_ID
 from test_failsafe import stop_with_ctrl_c, wait_for_version, wait_until_broken
 from test_messages import messages_of
-from test_refusals import altered_copy, assert_refused
 from websocket import WebSocket
 
 pytest.importorskip("django")
@@ -370,36 +369,3 @@ class TestLines:
         assert messages_of(serve(NORELOAD, **SAFE)) == [
             "devpatch: fail-safe has no effect on daphne: it runs without a reloader; turn the reloader on"
         ]
-
-
-@pytest.mark.long
-class TestRefusals:
-    @each_mode
-    def test_requests_that_can_not_be_seen(self, serve, mode, tmp_path):
-        """All functions can be patched, but the server calls another one."""
-        old = "    ### Utility\n"
-        new = f"    create_unseen = create_application\n\n{old}"
-        path = altered_copy("daphne", "server.py", old, new, tmp_path)
-        protocol = tmp_path / "daphne" / "http_protocol.py"
-        protocol.write_text(protocol.read_text().replace("server.create_application", "server.create_unseen"))
-        server = serve(mode, wait=False, **ON, PYTHONPATH=path)
-        assert_refused(
-            server, "fail-fast can't guard daphne", "its requests can't be seen (daphne.server.Server)"
-        )
-
-    def test_a_function_that_is_gone(self, serve, tmp_path):
-        path = altered_copy("daphne", "server.py", "protocol_disconnected", "protocol_gone", tmp_path)
-        for name in ("http_protocol.py", "ws_protocol.py"):
-            file = tmp_path / "daphne" / name
-            file.write_text(file.read_text().replace("protocol_disconnected", "protocol_gone"))
-        server = serve(NORELOAD, wait=False, **ON, PYTHONPATH=path)
-        assert_refused(server, "daphne.server.Server.protocol_disconnected", "is not there")
-
-    def test_a_command_that_serves_in_another_way(self, serve_project):
-        command = "from daphne.management.commands.runserver import Command as Daphnes\n"
-        command += "class Command(Daphnes):\n    def inner_run(self, *args, **options): raise SystemExit(9)\n"
-        files = daphne_files("application = None\n", apps="'shop', 'daphne'")
-        files["shop/management/__init__.py"] = files["shop/management/commands/__init__.py"] = ""
-        files["shop/management/commands/runserver.py"] = command
-        server = serve_project(files, *RUNSERVER, wait=False, **ON)
-        assert_refused(server, "shop.management.commands.runserver.Command.inner_run", "replaces")
