@@ -1,6 +1,6 @@
 """What a worker reports once it has answered a request: what it has imported, and what its code changed.
 
-Values are looked at with ``type`` and ``vars`` only. An attribute of a lazy object might evaluate it.
+Values are looked at by their types only. An attribute of a lazy object, or of a lazy module, might evaluate it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,28 @@ _PATCHERS = ("gevent", "eventlet")  # They must be imported before the modules t
 _HOOKS = frozenset({"excepthook", "displayhook", "unraisablehook", "breakpointhook"})
 _PAUSE = 0.001  # seconds between two modules, so that requests go on
 _OURS = ("devpatch", "wrapt")
+_NAMESPACE: Any = vars(ModuleType)["__dict__"]
 _PROGRAM = ("__main__", "__mp_main__")  # multiprocessing gives the program's module a second name
 
 Identity = list[Any]  # the file of a module, and the folders of a package; None for what it has not
 
 
+def is_module(value: Any) -> bool:
+    """Whether ``value`` is a module. ``isinstance`` would ask a proxy for its class."""
+    return issubclass(type(value), ModuleType)
+
+
+def values_of(module: ModuleType) -> dict[str, Any]:
+    """Return the namespace of ``module``. ``vars`` would load a module of ``importlib.util.LazyLoader``."""
+    namespace: dict[str, Any] = _NAMESPACE.__get__(module)
+    return namespace
+
+
 def identity(module: Any) -> Identity:
     """Return what makes ``module`` this module and not another one of the same name."""
-    if not isinstance(module, ModuleType):
+    if not is_module(module):
         return [None, None]
-    file, path = vars(module).get("__file__"), vars(module).get("__path__")
+    file, path = values_of(module).get("__file__"), values_of(module).get("__path__")
     try:
         folders = [entry for entry in path if isinstance(entry, str)] if path is not None else None
     except Exception:
@@ -103,7 +115,7 @@ def _own_patch(modules: dict[str, Any]) -> str | None:
     """Return that the code has replaced a function or class of a library, or None."""
     own = {name for name in modules if is_own_module(name, modules)}
     for name, module in modules.items():
-        if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
+        if name in own or not is_module(module) or name.partition(".")[0] in _OURS:
             continue
         time.sleep(_PAUSE)
         for attribute, value in _members(module):
@@ -115,9 +127,9 @@ def _own_patch(modules: dict[str, Any]) -> str | None:
 def contents() -> Contents:
     """Return all modules and their values now, for ``objection``."""
     return {
-        name: (module, tuple(vars(module).values()))
+        name: (module, tuple(values_of(module).values()))
         for name, module in sys.modules.items()
-        if isinstance(module, ModuleType)
+        if is_module(module)
     }
 
 
@@ -132,11 +144,11 @@ def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
     own = {name for name in modules if name not in warmed and is_own_module(name, modules)}
     own.update(_PROGRAM)
     for name, module in modules.items():
-        if name in own or not isinstance(module, ModuleType) or name.partition(".")[0] in _OURS:
+        if name in own or not is_module(module) or name.partition(".")[0] in _OURS:
             continue
-        if name in warmed and _are_same(vars(module).values(), warmed[name][1]):
+        if name in warmed and _are_same(values_of(module).values(), warmed[name][1]):
             continue
-        for attribute, value in list(vars(module).items()):
+        for attribute, value in list(values_of(module).items()):
             if _origin(value) in own and attribute not in _HOOKS:
                 return f"the code replaces {name}.{attribute}"
     return None
@@ -148,7 +160,7 @@ def _are_same(values: Collection[Any], before: Collection[Any]) -> bool:
 
 def _members(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """Yield the functions and classes of ``module`` and the methods of its own classes, with their names."""
-    for attribute, value in list(vars(module).items()):
+    for attribute, value in list(values_of(module).items()):
         yield attribute, value
         if issubclass(type(value), type) and _attribute_of(value, "__module__") == module.__name__:
             for inner, method in list(type.__dict__["__dict__"].__get__(value).items()):
@@ -175,7 +187,7 @@ def _origin(value: Any) -> str | None:
 def is_own_module(name: str, modules: Any) -> bool:
     """Whether ``modules`` has a module of this name that is the user's own code."""
     module = modules.get(name)
-    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    file = values_of(module).get("__file__") if is_module(module) else None
     return isinstance(file, str) and is_own(os.path.abspath(file))
 
 

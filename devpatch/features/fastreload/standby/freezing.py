@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 from . import facts
@@ -22,8 +22,8 @@ def freeze() -> None:
     kept: list[Any] = []
     modules = dict(sys.modules)
     for name, module in modules.items():
-        if isinstance(module, ModuleType) and not facts.is_own_module(name, modules):
-            values = list(vars(module).values())
+        if facts.is_module(module) and not facts.is_own_module(name, modules):
+            values = list(facts.values_of(module).values())
             kept += [
                 value for value in values if type(value) is FunctionType or issubclass(type(value), type)
             ]
