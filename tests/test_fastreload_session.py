@@ -98,6 +98,20 @@ def test_fewer_imports_need_no_other_plan(project, tmp_path):
         assert counts.stat().st_size == before + 1
 
 
+def test_the_folder_of_broken_code_is_deleted(project):
+    """The session stays, and says what is missing. It ends without a traceback of its own at Ctrl-C."""
+    project.start(**FAST)
+    project.save(imports=SYNTAX_ERROR)
+    project.wait_for("waiting for a change")
+    shutil.rmtree(project.folder)
+    project.wait_for("app.py is not there")
+    assert project.server.process.poll() is None
+    assert "FileNotFoundError" not in project.said
+    project.server.interrupt()
+    project.server.exit_status()
+    project.server.assert_nothing_left()
+
+
 def test_events_keep_no_standby(project):
     project.start(**EVENTS)
     project.reload()

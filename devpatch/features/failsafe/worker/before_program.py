@@ -49,10 +49,17 @@ def _target(words: Sequence[str]) -> str | None:
     return None
 
 
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # The folder was deleted.
+        return path
+
+
 class _Hook:
     def __init__(self, act: Callable[[], object], script: str) -> None:
         self._act: Callable[[], object] | None = act
-        self._scripts = (script, os.path.abspath(script))  # It depends on the version of Python.
+        self._scripts = (script, _absolute(script))  # It depends on the version of Python.
 
     def __call__(self, path: str) -> NoReturn:
         if path in self._scripts and self._act is not None:
