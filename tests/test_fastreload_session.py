@@ -76,6 +76,14 @@ class TestEnd:
         assert {project.answer() for _ in range(20)} == {f"{worker}|0"}
 
 
+def test_the_first_import_of_the_program_is_imported_ahead(project):
+    """Its finder is asked like all others, though devpatch's hook for the program's start removes itself then."""
+    project.library("first", "")
+    project.parts.update(head="import first", value="'first' in early")
+    project.start(**FAST)
+    assert project.restart() == "True"
+
+
 def test_fewer_imports_need_no_other_plan(project, tmp_path):
     """What a worker imports depends on its requests. A library that a worker does not import any more starts no probe.
 
