@@ -76,6 +76,50 @@ class TestEnd:
         assert {project.answer() for _ in range(20)} == {f"{worker}|0"}
 
 
+def test_the_first_import_of_the_program_is_imported_ahead(project):
+    """Its finder is asked like all others, though devpatch's hook for the program's start removes itself then."""
+    project.library("first", "")
+    project.parts.update(head="import first", value="'first' in early")
+    project.start(**FAST)
+    assert project.restart() == "True"
+
+
+def test_fewer_imports_need_no_other_plan(project, tmp_path):
+    """What a worker imports depends on its requests. A library that a worker does not import any more starts no probe.
+
+    1. ``cold`` imports a module of the project, so it stays cold. ``counted`` counts how often it is executed.
+    2. The workers import ``cold``, or don't, in turn.
+    3. Each reload executes ``counted`` once: in the standby.
+    """
+    counts = tmp_path / "counts"
+    (project.folder / "own.py").write_text("")
+    project.library("cold", "import own\n")
+    project.library("counted", f"open({str(counts)!r}, 'a').write('x')\n")
+    project.parts["imports"] = "import counted, cold"
+    project.start(**FAST)
+    project.wait_for_standby()
+    for without in (True, False, True):
+        before = counts.stat().st_size
+        project.reload(imports="import counted" if without else "import counted, cold")
+        project.wait_for_standby()
+        time.sleep(0.5)  # A probe would begin at about the same time as the standby.
+        assert counts.stat().st_size == before + 1
+
+
+def test_the_folder_of_broken_code_is_deleted(project):
+    """The session stays, and says what is missing. It ends without a traceback of its own at Ctrl-C."""
+    project.start(**FAST)
+    project.save(imports=SYNTAX_ERROR)
+    project.wait_for("waiting for a change")
+    shutil.rmtree(project.folder)
+    project.wait_for("app.py is not there")
+    assert project.server.process.poll() is None
+    assert "FileNotFoundError" not in project.said
+    project.server.interrupt()
+    project.server.exit_status()
+    project.server.assert_nothing_left()
+
+
 def test_events_keep_no_standby(project):
     project.start(**EVENTS)
     project.reload()

@@ -55,9 +55,9 @@ class Supervisor:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        script = script_of(session.command)
+        self._script = script_of(session.command)  # Later its folder may have been deleted.
         self._watcher = Watcher(
-            folders=project_folders(script, os.getcwd()),
+            folders=project_folders(self._script, os.getcwd()),
             files=session.extra_files,
             exclude_patterns=session.exclude_patterns,
         )
@@ -172,7 +172,8 @@ class Supervisor:
         )
 
     def _start_process(self, start: Start) -> WorkerHandle:
-        return WorkerHandle(self._session, None if start.is_alone else self._descriptor, self._folder, start)
+        descriptor = None if start.is_alone else self._descriptor
+        return WorkerHandle(self._session, self._script, descriptor, self._folder, start)
 
     def _supervise(self, worker: WorkerHandle) -> Verdict:
         """Wait until ``worker`` has ended, or end it because a file changed or it hangs. Return what its end means."""

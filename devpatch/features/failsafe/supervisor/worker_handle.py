@@ -26,7 +26,6 @@ from ..failure import Failure
 from ..ipc import Report
 from ..worker import draining, preloading
 from . import processes
-from .command_lines import script_of
 from .processes import Start
 
 # Seconds for a worker to end after SIGTERM. The frameworks' own reloaders kill it immediately.
@@ -65,17 +64,19 @@ class WorkerHandle:
     def __init__(
         self,
         session: Session,
+        script: str | None,
         listener_descriptor: int | None,
         parent_folder: Path,
         start: Start = Start(),  # noqa: B008, it can't be changed
     ) -> None:
         """Start the process. It gets its own folder in ``parent_folder``. Raises OSError.
 
-        ``listener_descriptor`` is the listening socket to adopt, or None.
+        ``script`` is the path of the script that the command runs, or None. ``listener_descriptor`` is the listening
+        socket to adopt, or None.
         """
         self.instructions, self._waited = start.instructions, start.waits
         self.folder = Path(tempfile.mkdtemp(dir=parent_folder))
-        self._script = script_of(session.command)
+        self._script = script
         self.started_at = time.time()  # seconds since the epoch, compared with the times of files
         self._wakeup, worker_end = socket.socketpair()
         with worker_end:

@@ -49,10 +49,17 @@ def _target(words: Sequence[str]) -> str | None:
     return None
 
 
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # The folder was deleted.
+        return path
+
+
 class _Hook:
     def __init__(self, act: Callable[[], object], script: str) -> None:
         self._act: Callable[[], object] | None = act
-        self._scripts = (script, os.path.abspath(script))  # It depends on the version of Python.
+        self._scripts = (script, _absolute(script))  # It depends on the version of Python.
 
     def __call__(self, path: str) -> NoReturn:
         if path in self._scripts and self._act is not None:
@@ -67,17 +74,31 @@ class _Remover:
     def __init__(self, hook: _Hook) -> None:
         self._hook = hook
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-            sys.path_hooks.remove(self._hook)
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if self not in sys.meta_path:
+            return None
+        sys.path_hooks.remove(self._hook)
+        return _step_aside(self, name, path, target)
 
 
 class _Finder:
     def __init__(self, act: Callable[[], object]) -> None:
-        self._act = act
+        self._act: Callable[[], object] | None = act
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name == _RUNNER and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            self._act()
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != _RUNNER or self._act is None:
+            return None
+        act, self._act = self._act, None
+        act()
+        return _step_aside(self, name, path, target)
+
+
+def _step_aside(finder: Any, name: str, path: Any, target: Any) -> Any:
+    """Remove ``finder`` while the import system asks it, and return what the next one finds.
+
+    The import system's loop over the finders does not ask that one, because the list has become shorter.
+    """
+    place = sys.meta_path.index(finder)
+    del sys.meta_path[place]
+    find = getattr(sys.meta_path[place], "find_spec", None) if place < len(sys.meta_path) else None
+    return None if find is None else find(name, path, target)

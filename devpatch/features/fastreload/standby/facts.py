@@ -19,7 +19,9 @@ from .recording import Contents, Recording
 _PATCHERS = ("gevent", "eventlet")  # They must be imported before the modules that they patch.
 # Hooks of the interpreter, which programs set. No library binds them by name.
 _HOOKS = frozenset({"excepthook", "displayhook", "unraisablehook", "breakpointhook"})
-_PAUSE = 0.001  # seconds between two modules, so that requests go on
+# Seconds. The look at all modules pauses after each slice, so that requests go on.
+_SLICE = 0.002
+_PAUSE = 0.001
 _OURS = ("devpatch", "wrapt")
 _NAMESPACE: Any = vars(ModuleType)["__dict__"]
 _PROGRAM = ("__main__", "__mp_main__")  # multiprocessing gives the program's module a second name
@@ -114,10 +116,13 @@ def _late_switch(recording: Recording) -> str | None:
 def _own_patch(modules: dict[str, Any]) -> str | None:
     """Return that the code has replaced a function or class of a library, or None."""
     own = {name for name in modules if is_own_module(name, modules)}
+    began = time.perf_counter()
     for name, module in modules.items():
         if name in own or not is_module(module) or name.partition(".")[0] in _OURS:
             continue
-        time.sleep(_PAUSE)
+        if time.perf_counter() - began > _SLICE:
+            time.sleep(_PAUSE)
+            began = time.perf_counter()
         for attribute, value in _members(module):
             if _origin(value) in own and not (name in ("sys", "threading") and attribute in _HOOKS):
                 return f"the code replaces {name}.{attribute}"

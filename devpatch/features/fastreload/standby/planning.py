@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .... import console
 from ....lifecycle import standbys
@@ -45,7 +45,7 @@ class Planning(standbys.Preparation):
         self._cold: dict[str, str] = {}
         self._plan: _Plan | None = None
         self._plans: dict[str, _Plan] = {}  # by the paths of their files
-        self._planned: object = None  # the facts of the plan, or of the plan that is being made
+        self._planned: _Described | None = None  # the facts of the plan, or of the plan that is being made
         self._probing: _Probing | None = None
         self._said: set[str] = set()
         self._failures = 0
@@ -69,8 +69,8 @@ class Planning(standbys.Preparation):
         if facts["refusal"] is not None:
             self.refuse(facts["refusal"])
             return
-        described = _described(facts)
-        if described == self._planned:
+        described = _described(facts, self._cold)
+        if self._planned is not None and described.adds_nothing_to(self._planned):
             return
         self._planned = described
         self._stop_probing()
@@ -244,10 +244,28 @@ class _Probing:
         self._process.forget()
 
 
-def _described(facts: Facts) -> object:
-    """Return what a plan depends on, without the order of the modules."""
-    names = frozenset((name, file, tuple(path or ())) for name, file, path in facts["names"])
-    return names, frozenset(facts["changed"].items()), tuple(facts["path"]), tuple(facts["finders"])
+class _Described(NamedTuple):
+    """What a plan depends on: modules without their order, and other facts."""
+
+    modules: frozenset[tuple[Any, ...]]
+    others: tuple[Any, ...]
+
+    def adds_nothing_to(self, before: _Described) -> bool:
+        """Whether a plan for ``before`` is one for these facts too.
+
+        A view may import modules at its first request. So what a worker has imported depends on its requests, and a
+        worker that has imported fewer modules needs no other plan.
+        """
+        return self.modules <= before.modules and self.others == before.others
+
+
+def _described(facts: Facts, cold: Container[str]) -> _Described:
+    """Describe ``facts``. The modules that are ``cold`` already do not count."""
+    modules = frozenset(
+        (name, file, tuple(path or ())) for name, file, path in facts["names"] if name not in cold
+    )
+    others = frozenset(facts["changed"].items()), tuple(facts["path"]), tuple(facts["finders"])
+    return _Described(modules, others)
 
 
 def _is_own(entry: list[Any]) -> bool:
