@@ -346,24 +346,6 @@ def test_lazy_objects_are_not_evaluated(project):
     assert warmed(project, "lazy") == {"lazy"}
 
 
-def test_lazy_modules_are_not_loaded(project):
-    lazy = """
-        import importlib.util, sys
-        spec = importlib.util.find_spec('heavy')
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = sys.modules['heavy'] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    """
-    mark = project.folder / "loaded.txt"
-    project.library("lazy", textwrap.dedent(lazy))
-    project.library("heavy", f"open({str(mark)!r}, 'x').close()\n")
-    project.parts.update(imports="import harmless, lazy")
-    project.start(**FAST)
-    for _ in range(2):
-        project.restart()
-        assert not mark.exists()
-
-
 def test_a_library_that_ends_the_process_is_left_out(project):
     """A crash of the probe costs one more run, and not the standby."""
     crash = "import os, sys\nif not hasattr(sys.modules['__main__'], 'early'): os._exit(1)\n"

@@ -32,7 +32,7 @@ from .processes import Start
 from .standby import EARLY_LIMIT, Standby
 from .waiting import Waiting
 from .watching import SESSION_FOLDER, Snapshot, Watcher, is_source, project_folders
-from .worker_handle import INTERRUPT_LIMIT, Verdict, WorkerHandle
+from .worker_handle import END_POLL_INTERVAL, INTERRUPT_LIMIT, Verdict, WorkerHandle
 
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads
 # Seconds for a worker to end by itself after it has reported why it ends. Then it is terminated.
@@ -265,7 +265,8 @@ class Supervisor:
             elif left <= 0:
                 _end_late(worker)
                 return True
-            if worker.listen(max(left, 0.0), file_changes.observer.fileno()):
+            limit = END_POLL_INTERVAL if reloads else math.inf
+            if worker.listen(min(max(left, 0.0), limit), file_changes.observer.fileno()):
                 file_changes.observer.take()
                 self._notify(worker)
             self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))

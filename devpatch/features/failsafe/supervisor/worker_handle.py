@@ -33,7 +33,8 @@ STOP_LIMIT = 0.7
 # Seconds for a worker to end after Ctrl-C, which reaches the terminal's whole process group.
 INTERRUPT_LIMIT = 0.6
 # A child of the worker may keep the wake-up socket open, so the end of the worker is polled as well.
-_POLL_INTERVAL = 0.2  # seconds
+_POLL_INTERVAL = 0.5  # seconds; it keeps the processor from sleeping, so it is long
+END_POLL_INTERVAL = 0.05  # seconds; the same for a worker that is about to end
 _LAST_POLL_INTERVAL = 0.002  # the same just after the socket was closed: the worker is about to end
 _STDERR_LINES = 50
 # A line of faulthandler's tracebacks, which begin with the innermost frame.
@@ -129,7 +130,7 @@ class WorkerHandle:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self.listen(left)
+            self.listen(min(left, END_POLL_INTERVAL))
         return True
 
     def listen(self, seconds: float, observer: int | None = None) -> bool:
@@ -149,7 +150,7 @@ class WorkerHandle:
                 self._closed_at = time.monotonic()
         else:
             ends_now = time.monotonic() - self._closed_at < _POLL_INTERVAL
-            time.sleep(min(seconds, _LAST_POLL_INTERVAL if ends_now else _POLL_INTERVAL))
+            time.sleep(min(seconds, _LAST_POLL_INTERVAL if ends_now else END_POLL_INTERVAL))
         return observer in ready
 
     def has_ended(self) -> bool:
