@@ -148,8 +148,10 @@ def order_for_workers(items, workers):
 
 def pytest_configure(config):
     harness.fast_reload = config.getoption("--fastreload")
-    # A shell that runs the tests in the background ignores SIGINT, and the servers would inherit that.
+    # A shell that runs the tests in the background ignores SIGINT, and nohup SIGHUP. The servers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line(
         "markers",
         "modes(choose=..., core=...): run for the modes that choose accepts; without --all, core too",
