@@ -78,7 +78,9 @@ def open_page(browser, server, path="/ok/", **options):
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(f"http://127.0.0.1:{server.port}{path}")
+    # The page connects once more, for events. Otherwise a change right after this would come before that.
+    with page.expect_response(lambda response: response.headers.get("content-type") == "text/event-stream"):
+        page.goto(f"http://127.0.0.1:{server.port}{path}")
     return page
 
 
