@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,12 @@ def repaired(text: str, version: int) -> str:
 
 
 def save(path: Path, text: str) -> None:
-    """Save as many editors do: write a new file, then replace the old one with it."""
+    """Save as many editors do: write a new file, then replace the old one with it.
+
+    A .pyc file is valid for each source of the same size and second, so such a save waits for the next second.
+    """
+    if path.exists() and path.stat().st_size == len(text.encode()):
+        time.sleep(max(0.0, int(path.stat().st_mtime) + 1.05 - time.time()))
     new = path.with_name(f".{path.name}.swp")
     new.write_text(text)
     new.replace(path)

@@ -82,7 +82,7 @@ class TestValues:
         for _ in range(5):
             threads |= measure(server, 1, expected=1, seconds=0.01)[1]
             time.sleep(0.3)  # The thread becomes idle soon after the client has the response.
-        assert len(threads) == 1
+        assert len(threads) < 5  # On a busy machine, a thread may become idle too late for the next request.
 
     @pytest.mark.parametrize("value", ["-1", "1.5", "many", "99999999", "1025", "²"])
     def test_a_bad_value(self, serve, value):
