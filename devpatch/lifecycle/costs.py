@@ -54,9 +54,7 @@ class Observer:
 
     # Both are set by the framework's integration, and may raise.
     details: Callable[[], Details] | None = None
-    is_static: Callable[[], bool] | None = (
-        None  # whether the request is for a static file, once it has a route
-    )
+    is_static: Callable[[], bool] | None = None  # whether it is for a static file, once it has a route
 
     def query(self, sql: Any, parameters: Any, seconds: float) -> None:
         """Record a query of a database. Called in the thread that made it, also if it failed. Never raises.

@@ -15,6 +15,8 @@ Facts = Mapping[str, Any]  # JSON data: what a worker reports about itself
 
 # The exit status of a standby that could not get ready. The supervisor then starts a worker that is not prepared.
 NOT_READY = 4
+# The exit status of a process that only finds something out. What it found, or how far it came, is in its folder.
+FOUND_OUT = 0
 
 
 class Process(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from .watching import Snapshot, differences, has_grown, is_source
+from ....lifecycle.file_names import is_source
+from .watching import Snapshot, differences, has_grown
 
 _MAX_IN_A_ROW = 5  # starts in a row that a source may cause if each worker changes it
 # Programs usually write these files. A change during a start is not a change of the code.

@@ -23,6 +23,7 @@ from typing import Any
 from .... import console
 from ....lifecycle import file_changes, loads, standbys
 from ....lifecycle.file_changes import Watched
+from ....lifecycle.file_names import is_source
 from ....lifecycle.sessions import Session
 from ..ipc import Report
 from ..page.server import BACKLOG, PageServer
@@ -31,7 +32,7 @@ from .open_prompts import OpenPrompts
 from .processes import Start
 from .standby import EARLY_LIMIT, Standby
 from .waiting import Waiting
-from .watching import SESSION_FOLDER, Snapshot, Watcher, is_source, project_folders
+from .watching import SESSION_FOLDER, Snapshot, Watcher, project_folders
 from .worker_handle import END_POLL_INTERVAL, INTERRUPT_LIMIT, Verdict, WorkerHandle
 
 _POLL_INTERVAL = 0.1  # seconds between two checks of a worker that loads

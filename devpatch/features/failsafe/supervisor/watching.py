@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import sys
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from collections.abc import Collection, Iterable
 
 from ....lifecycle import loads
 from ....lifecycle.failures import is_own
+from ....lifecycle.file_names import SKIPPED_FOLDERS, is_skipped_file, is_source
 
 Stamp = tuple[int, ...] | None  # None: the file does not exist
 Snapshot = dict[str, Stamp]
@@ -26,16 +26,6 @@ Snapshot = dict[str, Stamp]
 _MAX_FILES = 50_000
 _MAX_ECHO = 1_000_000  # bytes
 SESSION_FOLDER = ".devpatch-session-"  # how the names of the sessions' temporary folders begin
-_SKIPPED_FOLDERS = frozenset(
-    {"__pycache__", "node_modules", "site-packages", "dist-packages"}
-    | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
-)
-# Files that interpreters and editors create next to a source file.
-_SKIPPED_FILES = re.compile(
-    r".*\.py[co] | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*",
-    re.VERBOSE,
-)
-_SOURCE = (".py", ".pyi", ".pyx", ".pth")
 
 
 class Watcher:
@@ -147,7 +137,7 @@ def _scan_top_level(path: str, snapshot: Snapshot) -> None:
                     # only when the folder is created again.
                     if not _is_skipped(entry.name):
                         snapshot[entry.path] = (0, 0, entry.inode(), 0)
-                elif not _SKIPPED_FILES.fullmatch(entry.name):
+                elif not is_skipped_file(entry.name):
                     snapshot[entry.path] = _stamp(entry.path)
     except OSError:
         snapshot[path] = _stamp(path)  # A zip file, or a path that does not exist yet.
@@ -166,14 +156,14 @@ def _scan_below(folder: str, snapshot: Snapshot) -> None:
                             continue  # Programs keep their own files there.
                         if not _is_skipped(entry.name) and not _is_environment(entry.path):
                             todo.append(entry.path)
-                    elif not _SKIPPED_FILES.fullmatch(entry.name):
+                    elif not is_skipped_file(entry.name):
                         snapshot[entry.path] = _stamp(entry.path)
         except OSError:
             continue  # The folder was just removed, or can't be read.
 
 
 def _is_skipped(folder: str) -> bool:
-    return folder in _SKIPPED_FOLDERS or folder.startswith(SESSION_FOLDER)
+    return folder in SKIPPED_FOLDERS or folder.startswith(SESSION_FOLDER)
 
 
 def _is_environment(folder: str) -> bool:
@@ -184,11 +174,6 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """Return the files that changed, appeared or disappeared, sources first."""
     names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     return sorted(names, key=lambda name: (not is_source(name), name))
-
-
-def is_source(name: str) -> bool:
-    """Whether ``name`` is a file that Python reads when it loads code."""
-    return name.endswith(_SOURCE)
 
 
 def is_echo(name: str, before: Stamp, after: Stamp, text: str) -> bool:

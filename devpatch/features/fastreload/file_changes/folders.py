@@ -8,18 +8,10 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from ....lifecycle.file_names import SKIPPED_FOLDERS, is_skipped_file
+
 _MAX_FOLDERS = 20_000
-_SKIPPED_FOLDERS = frozenset(
-    {"__pycache__", "node_modules", "site-packages", "dist-packages"}
-    | {".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
-)
-# Files that interpreters, editors and databases write next to the files that people write.
-_NOISE = re.compile(
-    r".*\.py[co](\.\d+)? | .*~ | \..*\.sw.? | \.\#.* | \#.*\# | 4913 | .*___jb_\w+___ | \.goutputstream-.*"
-    r"| .*(-wal|-shm|-journal)",
-    re.VERBOSE,
-)
-_SOURCES = (".py", ".pyi", ".pyx", ".pth")
+_OF_DATABASES = ("-wal", "-shm", "-journal")  # files that databases write next to their own
 _LOCK_LIMIT = 10.0  # seconds; a lock that is older was left by a git that has crashed
 # File systems that do not report what another machine, or the host of a virtual machine, changes in them.
 _SILENT = re.compile(
@@ -41,7 +33,7 @@ def folders_below(roots: Iterable[str]) -> list[str]:
                 inner = [
                     entry.path
                     for entry in entries
-                    if entry.is_dir(follow_symlinks=False) and entry.name not in _SKIPPED_FOLDERS
+                    if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED_FOLDERS
                 ]
         except OSError:
             continue  # It is not there, or can't be read.
@@ -53,14 +45,9 @@ def folders_below(roots: Iterable[str]) -> list[str]:
 def is_noise(path: str) -> bool:
     """Whether nobody waits for a change of ``path``."""
     folder, name = os.path.split(path)
-    return (
-        os.path.basename(folder) == "__pycache__" or name in _SKIPPED_FOLDERS or bool(_NOISE.fullmatch(name))
-    )
-
-
-def is_source(path: str) -> bool:
-    """Whether Python reads ``path`` when it loads code."""
-    return path.endswith(_SOURCES)
+    if os.path.basename(folder) == "__pycache__" or name in SKIPPED_FOLDERS:
+        return True
+    return is_skipped_file(name) or name.endswith(_OF_DATABASES)
 
 
 def git_locks(folders: Iterable[str]) -> list[str]:

@@ -11,8 +11,9 @@ from functools import partial
 from ....console import WARNING, say
 from ....lifecycle import file_changes
 from ....lifecycle.file_changes import Watched
+from ....lifecycle.file_names import is_source
 from .events import Events, Unavailable, load_watchfiles
-from .folders import git_locks, is_held, is_noise, is_source, silent_mount
+from .folders import git_locks, is_held, is_noise, silent_mount
 from .polling import INTERVAL, Polling
 
 _LOCK_INTERVAL = 0.005  # seconds between two looks whether git has finished

@@ -21,6 +21,7 @@ from importlib.machinery import ExtensionFileLoader, SourceFileLoader, Sourceles
 from pathlib import Path
 from typing import Any
 
+from ....lifecycle import standbys
 from . import extensions, facts
 from .guard import Guard
 
@@ -281,4 +282,4 @@ def run(folder: str, plan: Mapping[str, Any], tripwires: Iterable[tuple[str, str
     try:
         Probe(Path(folder), plan, tripwires).run()
     finally:
-        os._exit(0)
+        os._exit(standbys.FOUND_OUT)
