@@ -131,8 +131,10 @@ def _watch_close(close: Callable[..., Any]) -> Callable[..., Any]:
 
 def _watch_send_headers(send_headers: Callable[..., Any]) -> Callable[..., Any]:
     def watched(handler: Any) -> None:
-        for name, value in costs.headers(requests.current(handler), _is_stream(handler)):
-            handler.headers.add_header(name, value)
+        request = requests.current(handler)
+        if request is not None and request.costs is not None:
+            for name, value in costs.headers(request, _is_stream(handler)):
+                handler.headers.add_header(name, value)
         send_headers(handler)
 
     return watched

@@ -13,7 +13,7 @@ from ... import console
 from ...lifecycle.requests import Request
 from .places import Place
 from .queries import shortened
-from .record import N_PLUS_ONE, Record, Repeated, count, described
+from .record import N_PLUS_ONE, Alike, Record, count, described
 
 _MIB = 1024 * 1024
 _KEY_LENGTH = 6  # characters of a session's key
@@ -27,10 +27,11 @@ class Line:
         """``parts`` are those of DEVPATCH_SUMMARY. ``slow`` is in milliseconds."""
         self._record = record
         self._parts = parts
-        self._repeated = record.most_repeated()
+        self._queries, self._query_seconds = record.queries()
+        self._repeated = record.most_repeated() if self._queries > 1 else None
         self._total = record.total
         self.is_slow = self._total * 1000 > slow
-        self.is_n_plus_one = self._repeated is not None and self._repeated.number > N_PLUS_ONE
+        self.is_n_plus_one = self._repeated is not None and len(self._repeated.times) > N_PLUS_ONE
 
     def print(self) -> None:
         """Print it, if it has a part. A slow request and one with an N+1 stand out."""
@@ -71,14 +72,14 @@ class Line:
         return parts
 
     def _sql(self) -> list[str]:
-        record, repeated = self._record, self._repeated
-        if not record.queries:
+        repeated = self._repeated
+        if not self._queries:
             return []
-        parts = [f"{count(record.queries, 'query')} in {duration(record.query_seconds)}"]
+        parts = [f"{count(self._queries, 'query')} in {duration(self._query_seconds)}"]
         if repeated is not None:
             place = f" at {repeated.place}" if repeated.place else ""
             name = "N+1: " if self.is_n_plus_one else ""
-            parts.append(f"{name}{repeated.number} alike{place}: {shortened(repeated.sql)}")
+            parts.append(f"{name}{len(repeated.times)} alike{place}: {shortened(repeated.sql)}")
         return parts
 
     def data(self, request: Request, server: str | None) -> dict[str, Any]:
@@ -108,15 +109,14 @@ class Line:
         }
 
     def _sql_data(self) -> dict[str, Any]:
-        record = self._record
         alike = None if self._repeated is None else _alike_data(self._repeated)
-        return {"count": record.queries, "ms": _ms(record.query_seconds), "alike": alike}
+        return {"count": self._queries, "ms": _ms(self._query_seconds), "alike": alike}
 
 
-def _alike_data(repeated: Repeated) -> dict[str, Any]:
+def _alike_data(repeated: Alike) -> dict[str, Any]:
     place = repeated.place
     return {
-        "count": repeated.number,
+        "count": len(repeated.times),
         "sql": repeated.sql,
         "file": place.file if place else None,
         "line": place.line if place else None,

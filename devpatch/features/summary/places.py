@@ -57,9 +57,10 @@ def own_line() -> Place | None:
     # Only the first frame is taken from it, because it computes the line of each frame.
     frame: FrameType | None = next(traceback.walk_stack(None))[0]
     while frame is not None:
-        role = _role(frame.f_code.co_filename)
+        file = frame.f_code.co_filename
+        role = _roles.get(file) or _role(file)
         if role is _Role.OWN:
-            return Place(frame.f_code.co_filename, frame.f_lineno)
+            return Place(file, frame.f_lineno)
         if role is _Role.THREAD:
             return _caller.get()
         if role is _Role.SERVER:
@@ -77,11 +78,17 @@ class _Role(enum.Enum):
     OTHER = enum.auto()
 
 
-@lru_cache(maxsize=5000)
+_roles: dict[str, _Role] = {}  # by the name of the file
+
+
 def _role(file: str) -> _Role:
     if file == socketserver.__file__:
-        return _Role.SERVER
-    if file in costs.thread_entries:  # asgiref has added its file before it runs any code.
-        return _Role.THREAD
-    # Jinja compiles templates to code with the template's file name, but with other line numbers.
-    return _Role.OWN if file.endswith(".py") and is_own(file) else _Role.OTHER
+        role = _Role.SERVER
+    elif file in costs.thread_entries:  # asgiref has added its file before it runs any code.
+        role = _Role.THREAD
+    elif file.endswith(".py") and is_own(file):
+        role = _Role.OWN
+    else:  # Jinja compiles templates to code with the template's file name, but with other line numbers.
+        role = _Role.OTHER
+    _roles[file] = role
+    return role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...lifecycle import threads
 from ...lifecycle.costs import CacheCall, Details, Observer
@@ -19,12 +19,17 @@ N_PLUS_ONE = 10  # more alike queries than this are an N+1
 ShowQuery = Callable[[str, Any, float, "Place | None"], object]
 
 
-class Repeated(NamedTuple):
-    """The queries that a request made most often."""
+class Alike:
+    """The queries of a request that differ in their values only."""
 
-    number: int
-    sql: str  # without values
-    place: Place | None
+    __slots__ = ("has_place", "place", "sql", "times")
+
+    def __init__(self, sql: str) -> None:
+        """``sql`` has no values."""
+        self.sql = sql
+        self.times: list[float] = []  # seconds
+        self.place: Place | None = None  # the line that made one of them, if one was found
+        self.has_place = False  # whether it was looked for
 
 
 class Record(Observer):
@@ -50,9 +55,7 @@ class Record(Observer):
         self._has_sql = "sql" in parts
         self._resident = resident
         self._show_query = show_query
-        # Both by the SQL without values. The first has the time of each query, in seconds.
-        self._queries: dict[str, list[float]] = {}
-        self._places: dict[str, Place | None] = {}
+        self._alike: dict[str, Alike] = {}  # by the SQL without values
         self.cache_calls: list[tuple[CacheCall, float]] = []
         self.waited = threads.take_wait()
         self.time = time.time()
@@ -67,14 +70,14 @@ class Record(Observer):
         try:
             sql = sql if isinstance(sql, str) else str(sql)
             text = alike(sql)
-            times = self._queries.setdefault(text, [])
-            times.append(seconds)
+            found = self._alike.get(text) or self._alike.setdefault(text, Alike(text))
+            found.times.append(seconds)
             if self._show_query is not None:
-                place = self._places[text] = own_line()
-                self._show_query(sql, parameters, seconds, place)
-            elif len(times) > 1 and text not in self._places:
+                found.place = own_line()
+                self._show_query(sql, parameters, seconds, found.place)
+            elif not found.has_place and len(found.times) > 1:
                 # Not at the first one: most queries are not repeated.
-                self._places[text] = own_line()
+                found.has_place, found.place = True, own_line()
         except Exception:
             pass  # An object without a text.
 
@@ -108,10 +111,9 @@ class Record(Observer):
 
     def _server_timing(self) -> str:
         text = f"total;dur={self.first_byte * 1000:.1f}"
-        if self._queries:
-            text += f', sql;dur={self.query_seconds * 1000:.1f};desc="{count(self.queries, "query")}"'
-        elif self._has_sql:
-            text += ', sql;dur=0.0;desc="0 queries"'
+        if self._has_sql:
+            number, seconds = self.queries()
+            text += f', sql;dur={seconds * 1000:.1f};desc="{count(number, "query")}"'
         if self.cache_calls:
             text += f', cache;dur={self.cache_seconds * 1000:.1f};desc="{described(self.cache)}"'
         if self.waited:
@@ -144,22 +146,17 @@ class Record(Observer):
         """Seconds from the call of the application to the first byte."""
         return (self._first_byte or self._last_byte or time.perf_counter()) - self._began
 
-    @property
-    def queries(self) -> int:
-        """The number of queries."""
-        return sum(map(len, self._queries.values()))
+    def queries(self) -> tuple[int, float]:
+        """Return the number of queries, and their time in seconds."""
+        times = [seconds for group in list(self._alike.values()) for seconds in group.times]
+        return len(times), sum(times)
 
-    @property
-    def query_seconds(self) -> float:
-        """The time of all queries."""
-        return sum(map(sum, self._queries.values()))
-
-    def most_repeated(self) -> Repeated | None:
+    def most_repeated(self) -> Alike | None:
         """Return the queries that were made most often, or None if none was repeated."""
         found = None
-        for sql, times in list(self._queries.items()):
-            if len(times) > (found.number if found else 1) and not controls_transaction(sql):
-                found = Repeated(len(times), sql, self._places.get(sql))
+        for group in list(self._alike.values()):
+            if len(group.times) > (len(found.times) if found else 1) and not controls_transaction(group.sql):
+                found = group
         return found
 
     @property
