@@ -40,6 +40,7 @@ def _observe_tick(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs:
             folders=[str(path) for path in reloader.directory_globs],
         )
     )
+    file_changes.before_first_look()
     return wrapped(*args, **kwargs)
 
 

@@ -7,7 +7,7 @@ The framework's reloader, in the worker, decides what a change is. It looks at i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .endings import ending
 
@@ -45,12 +45,20 @@ class Observer:
         """Observe nothing any more."""
 
 
-observer = Observer()
-Sleep = Callable[[float], object]
+class Pauses(Protocol):
+    """The worker's side: a feature's replacement for the pauses of a reloader."""
 
-# The worker's side: a feature's replacement for the reloader's sleep, and what the reloader watches.
-_sleep: Sleep | None = None
-_watched: Callable[[], Watched] | None = None
+    def before_first_look(self) -> object:
+        """Wait until a look at all files slows nothing down."""
+
+    def sleep(self, seconds: float) -> object:
+        """Wait for a change. ``seconds`` is what the reloader wants to sleep."""
+
+
+observer = Observer()
+
+_pauses: Pauses | None = None
+_watched: Callable[[], Watched] | None = None  # what the reloader watches
 
 
 def replace_observer(new: Observer) -> Callable[[], None]:
@@ -66,14 +74,14 @@ def replace_observer(new: Observer) -> Callable[[], None]:
     return undo
 
 
-def replace_sleep(new: Sleep) -> Callable[[], None]:
-    """Call ``new`` with the seconds that the reloader wants to sleep. Return a function that undoes it."""
-    global _sleep
-    _sleep = new
+def replace_pauses(new: Pauses) -> Callable[[], None]:
+    """Let ``new`` decide when the reloader looks. Return a function that undoes it."""
+    global _pauses
+    _pauses = new
 
     def undo() -> None:
-        global _sleep
-        _sleep = None
+        global _pauses
+        _pauses = None
 
     return undo
 
@@ -93,10 +101,17 @@ def watched() -> Watched:
     return _watched()
 
 
+def before_first_look() -> None:
+    """Wait before a reloader looks at its files for the first time. Raises SystemExit as ``sleep`` does."""
+    if _pauses is not None and ending.is_main_thread():
+        _pauses.before_first_look()
+        ending.exit_if_requested()
+
+
 def sleep(seconds: float) -> None:
     """Replace ``time.sleep`` in a reloader's loop. Raises SystemExit if the end of the process was requested."""
-    if _sleep is None or _watched is None or not ending.is_main_thread():
+    if _pauses is None or _watched is None or not ending.is_main_thread():
         ending.sleep(seconds)
     else:
-        _sleep(seconds)
+        _pauses.sleep(seconds)
         ending.exit_if_requested()

@@ -110,6 +110,7 @@ class Worker:
     """The worker's side of a session. This one has no supervisor. A feature replaces it with ``set_worker``."""
 
     is_supervised = False
+    is_serving = False  # whether the code is loaded and the server accepts connections
     has_failed = False  # whether it has reported that the code could not be loaded
 
     def serves(self) -> None:

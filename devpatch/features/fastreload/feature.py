@@ -7,7 +7,7 @@ It works together with fail-safe, which runs the supervisor and the workers. The
 from __future__ import annotations
 
 from ... import switches
-from ...lifecycle import file_changes, sessions, standbys
+from ...lifecycle import file_changes, requests, sessions, standbys
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
@@ -50,9 +50,11 @@ class FastReload(Feature):
         """See Feature.activate."""
         assert self.start is not None
         if self.start.role is Role.WORKER:
-            from .file_changes.sleeping import Sleeping
+            from .file_changes.pauses import Pauses
 
-            ledger.record(file_changes.replace_sleep(Sleeping().sleep))
+            pauses = Pauses()
+            ledger.record(file_changes.replace_pauses(pauses))
+            ledger.record(requests.listen(requests.Event.WRITTEN, pauses.note_answer))
             return
         from .file_changes.observer import FileObserver
         from .standby.planning import Planning, Unprepared

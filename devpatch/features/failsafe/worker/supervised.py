@@ -40,6 +40,7 @@ class SupervisedWorker(sessions.Worker):
 
     def serves(self) -> None:
         """See sessions.Worker. Does not return if this worker must be replaced: it must not answer any request."""
+        self.is_serving = True
         objection = standbys.objection()
         self._process.report(
             Report.SERVING,

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any
 
 from . import facts
 
 
-def freeze() -> None:
-    """Freeze all objects that exist now."""
-    kept: list[Any] = []
+def freeze(others: Iterable[object] = ()) -> None:
+    """Freeze all objects that exist now. ``others`` are never freed either."""
+    kept: list[Any] = [*others]
     modules = dict(sys.modules)
     for name, module in modules.items():
         if facts.is_module(module) and not facts.is_own_module(name, modules):

@@ -1,4 +1,4 @@
-"""In a worker that has answered its first request and is idle: freeze its objects, and report the facts."""
+"""In a worker that has answered its first request and is idle: report the facts, and prepare the worker's end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from ....console import say
 from ....lifecycle import requests, sessions
 from ....lifecycle.requests import Event, Request
-from . import freezing, recording
+from . import freezing, keeping, recording
 
 _SERVING_LIMIT = 1.0  # seconds to wait for the first answer; the collector is frozen then
 _IDLE = 0.1  # seconds without a request
@@ -37,17 +37,20 @@ class Idle:
         self._answered.wait(_SERVING_LIMIT)
         self._wait_until_idle()
         freezing.freeze()
-        if recording.this is None:
-            self._stop_listening()
-            return
-        self._answered.wait()
-        self._wait_until_idle()
+        if recording.this is not None:
+            self._answered.wait()
+            self._wait_until_idle()
+            self._report(recording.this)
         self._stop_listening()
-        recording.this.end()
+        freezing.freeze(keeping.keep())
+
+    def _report(self, recorded: recording.Recording) -> None:
+        self._stop_listening()
+        recorded.end()
         try:
             from . import facts
 
-            sessions.worker.answered(facts.collect(recording.this))
+            sessions.worker.answered(facts.collect(recorded))
         except Exception as error:
             say(f"fast reload starts cold: {type(error).__name__}: {error}")
 

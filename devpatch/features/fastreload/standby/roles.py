@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ....lifecycle import standbys
-from . import recording
+from . import keeping, recording
 
 # What instructions contain.
 ROLE = "role"
@@ -23,6 +23,7 @@ def begin(instructions: standbys.Instructions) -> None:
     """Begin to follow ``instructions``, when the interpreter starts."""
     if instructions[ROLE] == PROBE:
         return
+    keeping.begin()
     from . import sources
 
     sources.install()

@@ -1,0 +1,58 @@
+"""When the worker's reloader looks at its files.
+
+The first look comes after the first answer, because the interpreter runs one thread at a time: a look of 40 ms would
+delay the load of the code by as much. The supervisor watches the files until then. The next looks come as soon as the
+supervisor sends a message, or after a long time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ....lifecycle import file_changes, sessions
+from ....lifecycle.endings import ending
+from ....lifecycle.requests import Request
+
+NET = 10.0  # seconds between two looks that nobody asked for
+_LOAD_LIMIT = 10.0  # seconds; a program may never serve
+_ANSWER_LIMIT = 0.3  # seconds from the end of the load; nobody may send a request
+_STEP = 0.02  # seconds
+
+
+class Pauses(file_changes.Pauses):
+    """Until the supervisor's first message, the reloader sleeps as it always did."""
+
+    def __init__(self) -> None:
+        self._is_notified = False
+        self._has_answered = False
+        self._reported: object = None
+
+    def note_answer(self, request: Request) -> None:
+        """Record that a request is answered."""
+        self._has_answered = True
+
+    def before_first_look(self) -> None:
+        """See file_changes.Pauses."""
+        self._wait(lambda: sessions.worker.is_serving, _LOAD_LIMIT)
+        self._wait(lambda: self._has_answered, _ANSWER_LIMIT)
+
+    def _wait(self, is_over: Callable[[], bool], limit: float) -> None:
+        deadline = time.monotonic() + limit
+        while not is_over() and time.monotonic() < deadline and not ending.requested:
+            if sessions.worker.wait_for_message(_STEP):
+                self._is_notified = True
+
+    def sleep(self, seconds: float) -> None:
+        """See file_changes.Pauses."""
+        self._report()
+        if sessions.worker.wait_for_message(NET if self._is_notified else seconds):
+            self._is_notified = True
+
+    def _report(self) -> None:
+        """Report to the supervisor what the reloader watches, if that is new."""
+        watched = file_changes.watched()
+        described = (frozenset(watched.files), frozenset(watched.folders))
+        if described != self._reported:
+            self._reported = described
+            sessions.worker.reports_watched(watched)
