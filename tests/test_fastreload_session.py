@@ -76,6 +76,65 @@ class TestEnd:
         assert {project.answer() for _ in range(20)} == {f"{worker}|0"}
 
 
+# Writes a word when it is freed. The interpreter may have cleared the modules that it needs.
+_ACTS = """
+import os
+class Acts:
+    def __del__(self, write=os.write, file=os.open({file!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
+        write(file, b'{name}|')
+"""
+
+
+class TestEndOfAWorker:
+    """Its libraries' modules are not cleared. What acts when it is freed is freed all the same."""
+
+    @pytest.mark.parametrize("switch", [FAST, EVENTS], ids=["standby", "events"])
+    def test_what_acts_when_it_is_freed(self, project, tmp_path, switch):
+        """Of the project and of a library, also deep inside of other values; a file is written to its end."""
+        file = str(tmp_path / "freed")
+        project.library("acts", _ACTS.format(file=file, name="library") + "kept = {'a': [(Acts(),)]}\n")
+        project.library("writes", f"out = [open({file + '2'!r}, 'a')]\nout[0].write('to the end')\n")
+        (project.folder / "own.py").write_text(_ACTS.format(file=file, name="own") + "kept = [Acts()]\n")
+        project.parts.update(
+            imports="import harmless, acts, writes, own",
+            value="[name for name in ('harmless', 'acts', 'writes', 'own') if name in keeping._kept]",
+            head="from devpatch.features.fastreload.standby import keeping",
+        )
+        project.start(**switch)
+        wait_for(lambda: project.answer() == "['harmless']|0", lambda: project.answer())
+        project.reload()
+        assert sorted(Path(file).read_text().split("|")) == ["", "library", "own"]
+        assert Path(file + "2").read_text() == "to the end"
+
+    def test_a_library_can_be_imported_until_the_end(self, project, tmp_path):
+        """Also by what runs after all functions of atexit: a value that is freed."""
+        file = tmp_path / "imported"
+        project.library("late", "VALUE = 'imported'\n")
+        project.parts.update(
+            imports="import harmless, late",
+            head=f"""
+from devpatch.features.fastreload.standby import keeping
+import atexit
+def report():
+    import late
+    from late import VALUE
+    open({str(file)!r}, 'a').write(f'{{VALUE}} {{late.VALUE}} {{type(late).__name__}}|')
+class AtTheEnd:
+    def __init__(self): self.me = self
+    def __del__(self): report()
+def make():
+    AtTheEnd()
+atexit.register(make)
+atexit.register(report)
+""",
+            value="'late' in keeping._kept",
+        )
+        project.start(**FAST)
+        wait_for(lambda: project.answer() == "True|0", lambda: project.answer())
+        project.reload()
+        assert file.read_text() == "imported imported module|imported imported _Kept|"
+
+
 def test_the_first_import_of_the_program_is_imported_ahead(project):
     """Its finder is asked like all others, though devpatch's hook for the program's start removes itself then."""
     project.library("first", "")

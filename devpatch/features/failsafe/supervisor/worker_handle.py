@@ -96,7 +96,8 @@ class WorkerHandle:
         self._wakeup.setblocking(False)
         self._wakeup_is_open = True
         self._closed_at = 0.0
-        self._read = 0
+        self._reports_file = str(self.folder / ipc.REPORTS)
+        self._read = 0  # bytes
         self._reports: dict[Report, dict[str, Any]] = {}
 
     def go(self) -> bool:
@@ -180,7 +181,9 @@ class WorkerHandle:
     def reports(self) -> dict[Report, dict[str, Any]]:
         """Return what the worker has reported so far."""
         try:
-            with open(self.folder / ipc.REPORTS, "rb") as file:
+            if os.stat(self._reports_file).st_size == self._read:
+                return self._reports  # This is called often, also while the worker is idle.
+            with open(self._reports_file, "rb") as file:
                 file.seek(self._read)
                 lines = file.read().splitlines(keepends=True)
         except OSError:

@@ -20,7 +20,7 @@ LIMIT = 2.0  # seconds that drain waits for the requests in progress
 # A new connection counts as busy for this many seconds. Its client may not have sent the first byte yet, or its
 # thread may have read the request's head and not begun the request, on a busy machine.
 _FIRST_BYTE_LIMIT = 1.0
-_POLL_INTERVAL = 0.002  # seconds
+_POLL_INTERVAL = 0.001  # seconds
 
 _servers: list[_ServerConnections] = []
 
