@@ -234,6 +234,7 @@ def _import_ahead() -> None:
 
     features()
     servers()
+    _applications()
 
 
 def hold_first_start(launch: Launch, error: BaseException, *, from_command_line: bool = False) -> None:
