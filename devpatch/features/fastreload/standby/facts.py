@@ -154,11 +154,8 @@ def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
         if name in warmed and _are_same(values_of(module).values(), warmed[name][1]):
             continue
         for attribute, value in list(values_of(module).items()):
-            # Most values are neither, and there are many.
-            kind = type(value)
-            if kind is FunctionType or issubclass(kind, type):
-                if _origin(value) in own and attribute not in _HOOKS:
-                    return f"the code replaces {name}.{attribute}"
+            if _origin(value) in own and attribute not in _HOOKS:
+                return f"the code replaces {name}.{attribute}"
     return None
 
 
