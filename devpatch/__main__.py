@@ -1,58 +1,49 @@
-"""``python -m devpatch`` and ``devpatch``: print which switches are set, and what can be patched, or why not.
-
-``devpatch summary FILE`` prints a table of the requests in a file of DEVPATCH_SUMMARY_LOG.
-"""
+"""``devpatch`` and ``python -m devpatch``: the table of commands. Without a command, print the status."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import os
 import sys
+from importlib import import_module
 
 from . import __version__
-from .commands import status
-from .lifecycle.endings import ExitStatus
+
+# Each is a module of ``devpatch.commands``, which is imported only if the command is used. Its function
+# ``main(arguments)`` returns the exit status.
+COMMANDS = {
+    "status": "which switches are set, and what they can do here (without a command, this one runs)",
+    "summary": "print a table of the requests in a file of DEVPATCH_SUMMARY_LOG",
+    "run": "run a command with switches on, and a second command beside it",
+}
+_USUAL = "status"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the status, or run another command. Return the exit status.
+    """Run the command that ``arguments`` name. Return its exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    name = words[0] if words else _USUAL
+    if name in COMMANDS:
+        return _run(name, words[1:])
+    if name in ("-h", "--help", "--version") or not name.startswith("-"):
+        _parser().parse_args([name])
+    return _run(_USUAL, words)
 
-    It is ``ExitStatus.REFUSED`` if a switch has an invalid value.
-    """
+
+def _run(name: str, arguments: list[str]) -> int:
+    return int(import_module(f"devpatch.commands.{name}").main(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="devpatch",
-        description="Say which switches are set, and what they can do with the frameworks installed here.",
+        description="Switches for the development server that you already run.",
+        epilog=f"commands:\n{rows}\n\n`devpatch COMMAND --help` explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print it for programs")
     parser.add_argument("--version", action="version", version=f"devpatch {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    summary = commands.add_parser(
-        "summary", help="print a table of the requests in a file of DEVPATCH_SUMMARY_LOG"
-    )
-    summary.add_argument("file", help="the file that DEVPATCH_SUMMARY_LOG names")
-    summary.add_argument("--html", metavar="OUT", help="write a page with bars and timelines too")
-    options = parser.parse_args(arguments)
-    if options.command == "summary":
-        from .commands.summary import run
-
-        return run(options.file, options.html)
-    found = status.gather()
-    _print(json.dumps(found, indent=2) if options.json else status.render(found))
-    is_valid = all(switch["valid"] for switch in found["switches"])
-    return 0 if is_valid else int(ExitStatus.REFUSED)
-
-
-def _print(text: str) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A variable's name or value may contain any character.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe. The interpreter would write to it again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    parser.add_argument("command", nargs="?", choices=COMMANDS, help=argparse.SUPPRESS)
+    return parser
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 PREFIX = "DEVPATCH_"
 
-_TRUE = ("1", "true", "yes", "on")
+ON = "1"
+_TRUE = (ON, "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
 
 
@@ -160,6 +161,19 @@ class Switch:
     default: bool | int | tuple[()] | None
     allowed: str
     help: str
+
+    @property
+    def flag(self) -> str:
+        """The switch as an option of ``devpatch run``."""
+        return "--" + self.name.removeprefix(PREFIX).lower().replace("_", "-")
+
+    @property
+    def is_on_or_off(self) -> bool:
+        """Whether the switch can be turned on without any other value."""
+        try:
+            return self.parse(_TRUE[-1]) != _TRUE[-1]  # A parser of any text returns the text.
+        except ValueError:
+            return False
 
 
 def _flag(name: str, help: str) -> Switch:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,9 +15,25 @@ import devpatch
 
 from .. import assembly, switches
 from ..features import Feature
+from ..lifecycle.endings import ExitStatus
+from . import print_result
 
 _FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "daphne", "wrapt", "watchfiles")
 _START_UP_FILE = "devpatch.pth"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the status. Return 0, or ``ExitStatus.REFUSED`` if a switch has an invalid value."""
+    parser = argparse.ArgumentParser(
+        prog="devpatch status",
+        description="Print which switches are set, and what they can do with the frameworks installed here.",
+    )
+    parser.add_argument("--json", action="store_true", help="print it for programs")
+    options = parser.parse_args(arguments)
+    found = gather()
+    print_result(json.dumps(found, indent=2) if options.json else render(found))
+    is_valid = all(switch["valid"] for switch in found["switches"])
+    return 0 if is_valid else int(ExitStatus.REFUSED)
 
 
 def gather() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -52,6 +53,18 @@ class Route(NamedTuple):
     p95: float
     queries: int  # the median
     worst: Alike | None  # the N+1 with the most queries
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table. Return the exit status of ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="devpatch summary",
+        description="Print a table of the requests in a file of DEVPATCH_SUMMARY_LOG.",
+    )
+    parser.add_argument("file", help="the file that DEVPATCH_SUMMARY_LOG names")
+    parser.add_argument("--html", metavar="OUT", help="write a page with bars and timelines too")
+    options = parser.parse_args(arguments)
+    return run(options.file, options.html)
 
 
 def run(file: str, html: str | None) -> int:

@@ -36,6 +36,8 @@ class ExitStatus(enum.IntEnum):
     FAILED = 1  # an unhandled request error, unless a switch names another status
     REFUSED = 2  # a bad value, or a server that can't be guarded; 2 as for a usage error
     RELOAD = 3  # makes Django's and Werkzeug's reloaders start the worker again; devpatch never exits with it
+    CANNOT_RUN = 126  # the command of `devpatch run` is no program; 126 and 127 as in shells
+    NOT_FOUND = 127  # the command of `devpatch run` does not exist
 
 
 def exit_status_of(code: object) -> tuple[int, str | None]:

@@ -100,13 +100,17 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
 def _django(arguments: list[str]) -> Command | None:
     if not arguments or arguments[0] not in _RUNSERVERS or not _NO_RELOADER.isdisjoint(arguments):
         return None
+    return Command(arguments[0], _django_address(arguments))
+
+
+def _django_address(arguments: list[str]) -> Address | None:
     uses_tls = any(word.startswith(("--cert", "--key-file")) for word in arguments)
     ipv6 = "-6" in arguments or "--ipv6" in arguments
     found = _ADDRPORT.fullmatch(next(_positional(arguments[1:]), "8000"))
     if found is None or uses_tls:
-        return Command(arguments[0])
+        return None
     host = found["host"] or ("::1" if ipv6 else "127.0.0.1")
-    return Command(arguments[0], (host.strip("[]"), int(found["port"]), ipv6 or ":" in host))
+    return host.strip("[]"), int(found["port"]), ipv6 or ":" in host
 
 
 def _positional(words: list[str]) -> Iterator[str]:
@@ -119,6 +123,17 @@ def _positional(words: list[str]) -> Iterator[str]:
 
 
 def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
+    options, flags, words = _flask_options(arguments)
+    debug = environ.get("FLASK_DEBUG", "").lower() in _TRUE
+    debug = ("--debug" in flags or debug) and "--no-debug" not in flags
+    reloads = ("--reload" in flags or debug) and "--no-reload" not in flags
+    if words[:1] != ["run"] or not reloads or "--help" in flags:
+        return None
+    return Command("flask run", _flask_address(options, environ))
+
+
+def _flask_options(arguments: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return the options with their values, the flags, and the other words."""
     options: dict[str, str] = {}
     flags: list[str] = []
     words: list[str] = []
@@ -133,17 +148,31 @@ def _flask(arguments: list[str], environ: Mapping[str, str]) -> Command | None:
             flags.append(name)
         else:
             words.append(name)
-    debug = environ.get("FLASK_DEBUG", "").lower() in _TRUE
-    debug = ("--debug" in flags or debug) and "--no-debug" not in flags
-    reloads = ("--reload" in flags or debug) and "--no-reload" not in flags
-    if words[:1] != ["run"] or not reloads or "--help" in flags:
-        return None
+    return options, flags, words
+
+
+def _flask_address(options: Mapping[str, str], environ: Mapping[str, str]) -> Address | None:
     uses_tls = "--cert" in options or environ.get("FLASK_RUN_CERT")
     host = options.get("--host") or options.get("-h") or environ.get("FLASK_RUN_HOST") or "127.0.0.1"
     port = options.get("--port") or options.get("-p") or environ.get("FLASK_RUN_PORT") or "5000"
     if uses_tls or not (port.isascii() and port.isdigit()):
-        return Command("flask run")
-    return Command("flask run", (host, int(port), ":" in host))
+        return None
+    return host, int(port), ":" in host
+
+
+def address_of(words: Sequence[str], environ: Mapping[str, str]) -> Address | None:
+    """Return the address of the server that a shell's command starts, with or without a reloader, or None.
+
+    Other words may come first, such as ``uv run``.
+    """
+    for number, word in enumerate(words):
+        name, arguments = os.path.basename(word), list(words[number + 1 :])
+        if name in _DJANGO_SCRIPTS or word == "django":
+            return _django_address(arguments) if arguments and arguments[0] in _RUNSERVERS else None
+        if name in _FLASK_SCRIPTS:
+            options, _flags, words = _flask_options(arguments)
+            return _flask_address(options, environ) if words[:1] == ["run"] else None
+    return None
 
 
 def starts_a_server(script: str, environ: Mapping[str, str], *, is_loaded: bool = False) -> bool:
