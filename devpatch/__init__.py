@@ -36,6 +36,18 @@ SERVER_MODULES = frozenset(
 # The modules of applications. The gate waits for these too if DEVPATCH_EXC_INFO is set.
 APPLICATION_MODULES = frozenset({"django.core.handlers.wsgi", "flask.wrappers"})
 
+# Servers for production, by a module that each of them imports only when it is about to serve. No switch but
+# DEVPATCH_EXC_INFO acts on them, and one line says so. waitress has none that `waitress.serve` imports.
+PRODUCTION_MODULES = {
+    "daphne.cli": "daphne",  # its runserver does not import it
+    "gunicorn.arbiter": "gunicorn",
+    "hypercorn.run": "hypercorn",
+    "mod_wsgi.server": "mod_wsgi",
+    "uvicorn.lifespan.off": "uvicorn",
+    "uvicorn.lifespan.on": "uvicorn",
+    "waitress.runner": "waitress",
+}
+
 # The modules of command lines. The gate waits for these only with fail-safe, which fast reload turns on, and only
 # if the command line contains one of the subcommands.
 COMMAND_LINE_MODULES = frozenset({"django.core.management", "flask.cli"})
@@ -60,24 +72,31 @@ class Gate:
         if self.at_first_import is not None and name not in _CUSTOMIZATION_MODULES:
             act, self.at_first_import = self.at_first_import, None
             act()
+        if name in PRODUCTION_MODULES:
+            _call_safely("begin_production_server", PRODUCTION_MODULES[name])
         if name not in self.awaited:
             return None
         try:
             sys.meta_path.remove(self)
         except ValueError:  # Another thread has removed it.
             return None
-        held = _release_import_lock()
-        try:
-            _call_assembly("arm", launch)
-        except Exception as error:
-            _say(f"could not start, so no switch has an effect: {type(error).__name__}: {error}")
-        finally:
-            _acquire_import_lock(held)
+        _call_safely("arm", launch)
         # The loop over sys.meta_path that called this method has missed the finders that were added in front.
         # So the search starts again.
         from importlib.util import find_spec
 
         return find_spec(name)
+
+
+def _call_safely(function: str, argument: object) -> None:
+    """Call a function of the assembly while a module is imported."""
+    held = _release_import_lock()
+    try:
+        _call_assembly(function, argument)
+    except Exception as error:
+        _say(f"could not start, so no switch has an effect: {type(error).__name__}: {error}")
+    finally:
+        _acquire_import_lock(held)
 
 
 def _release_import_lock() -> int:

@@ -7,15 +7,22 @@ import sys
 from importlib import import_module
 
 from . import __version__
+from .switches import SWITCHES
 
 # Each is a module of ``devpatch.commands``, which is imported only if the command is used. Its function
 # ``main(arguments)`` returns the exit status.
 COMMANDS = {
     "status": "which switches are set, and what they can do here (without a command, this one runs)",
+    "doctor": "say why a switch does not work here",
     "summary": "print a table of the requests in a file of DEVPATCH_SUMMARY_LOG",
     "run": "run a command with switches on, and a second command beside it",
 }
 _USUAL = "status"
+_EXAMPLE = """examples:
+  DEVPATCH_FAILFAST=1 python manage.py runserver
+  devpatch run --failfast --threaded=8 -- python manage.py runserver
+
+`devpatch COMMAND --help` explains a command and its options."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,11 +41,12 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
+    rows = "\n".join(f"  {switch.name:<28} {switch.help}" for switch in SWITCHES)
     parser = argparse.ArgumentParser(
         prog="devpatch",
         description="Switches for the development server that you already run.",
-        epilog=f"commands:\n{rows}\n\n`devpatch COMMAND --help` explains a command.",
+        epilog=f"commands:\n{commands}\n\nswitches:\n{rows}\n\n{_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"devpatch {__version__}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from . import switches
 from .console import ERROR, WARNING, say
 from .features import Feature
-from .lifecycle import sessions, starts
+from .lifecycle import examination, sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
 from .patching import ON_DEMAND, Capability, Lacks, Outcome, Patch, ledger
@@ -55,7 +55,11 @@ class Activation:
         if settings.disabled:
             return
         refuse(settings.problems)
+        if settings.unknown and _is_in_ci():
+            refuse([f"{_about_unknown(name)} (an error, because CI is set)" for name in settings.unknown])
         wanted = [feature for feature in self._features() if settings[feature.switch]]
+        if examination.is_wanted():
+            examination.report(start.server, self._examine(wanted, start, settings))
         try:
             active = self._activate(wanted, start, settings)
         except Exception as error:
@@ -68,15 +72,18 @@ class Activation:
         if start.role is Role.SUPERVISOR:
             sessions.mark_worker()
 
-    def _activate(
-        self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
-    ) -> list[Feature]:
-        """Make the patches and activate the features that can work on this start. Return these features."""
+    def _patch_requests(self, wanted: list[Feature], start: starts.Start) -> None:
         if any(feature.watches_requests for feature in wanted):
             not_needed = ON_DEMAND.difference(*(feature.needs for feature in wanted))
             for patch in self._serving_patches(start.server):
                 if patch.provides not in not_needed:
                     ledger.apply_when_imported(patch)
+
+    def _activate(
+        self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
+    ) -> list[Feature]:
+        """Make the patches and activate the features that can work on this start. Return these features."""
+        self._patch_requests(wanted, start)
         refuse([problem for feature in wanted if (problem := feature.unusable(settings))])
         active = []
         declined: dict[str, list[Feature]] = {}  # by the reason
@@ -101,6 +108,22 @@ class Activation:
             self._say_once(_refusal(features, start.server, reason))
         return active
 
+    def _examine(
+        self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
+    ) -> dict[str, str | None]:
+        """Return why each wanted feature can't work on this start, or None."""
+        try:
+            self._patch_requests(wanted, start)
+            return {
+                feature.name: feature.unusable(settings)
+                or start.obstacle
+                or self._lack(feature, start.server)
+                or self._why_not(feature, start, settings)
+                for feature in wanted
+            }
+        except Exception as error:
+            return dict.fromkeys((feature.name for feature in wanted), f"{type(error).__name__}: {error}")
+
     def _why_not(self, feature: Feature, start: starts.Start, settings: switches.Settings) -> str | None:
         """Return why ``feature`` can't work on this start, or None."""
         reason = self._missing(feature, start.server) or feature.objection(start, settings)
@@ -123,6 +146,8 @@ class Activation:
     def _announce(self, active: list[Feature], start: starts.Start, settings: switches.Settings) -> None:
         for name in settings.unknown:
             self._say_once(_about_unknown(name))
+        for hint in settings.hints:
+            self._say_once(hint)
         # The start of the command may have announced some of them.
         new = [feature for feature in active if feature.name not in self._announced]
         self._announced.update(feature.name for feature in new)
@@ -178,6 +203,11 @@ def _parent_has_spoken(start: starts.Start) -> bool:
     A parent that was not patched has not: the variables were set after its start.
     """
     return start.role is Role.WORKER and (sessions.worker.is_supervised or sessions.has_patched_parent)
+
+
+def _is_in_ci() -> bool:
+    """Whether the environment is that of a CI service. There nobody reads a hint."""
+    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def _stop(message: str) -> None:

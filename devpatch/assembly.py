@@ -15,7 +15,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .lifecycle import loads
+from .lifecycle import examination, loads
 
 if TYPE_CHECKING:
     from .features import Feature
@@ -175,7 +175,7 @@ def arm(launch: Launch | None) -> None:
 
     settings = switches.read(os.environ)
     is_any_on = any(settings[switch] for switch in switches.FEATURES)
-    if settings.disabled or not (settings.problems or settings.unknown or is_any_on):
+    if settings.disabled or not (settings.problems or settings.unknown or settings.hints or is_any_on):
         return
     _remember(launch)
     try:
@@ -194,6 +194,13 @@ def arm(launch: Launch | None) -> None:
         raise
     except BaseException as error:  # A broken wrapt may raise anything.
         refusals.hook_without_wrapt(f"wrapt could not be used ({type(error).__name__}: {error})")
+
+
+def begin_production_server(server: str) -> None:
+    """Say, once, that the switches for development servers have no effect on ``server``."""
+    from . import refusals
+
+    refusals.about_production_server(server)
 
 
 def begin_worker(launch: Launch | None, described: str) -> None:
@@ -245,7 +252,7 @@ def hold_first_start(launch: Launch, error: BaseException, *, from_command_line:
     """
     global _first_start_checked
     folder, environ = launch
-    if _first_start_checked or folder is None:
+    if _first_start_checked or folder is None or examination.VARIABLE in environ:
         return
     _first_start_checked = True
     try:

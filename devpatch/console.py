@@ -59,13 +59,17 @@ def _print(text: str) -> None:
 
 
 def _is_coloured() -> bool:
-    """Whether stderr gets colours, by the rules of https://no-color.org and https://force-color.org."""
+    return is_coloured(sys.stderr)
+
+
+def is_coloured(stream: Any) -> bool:
+    """Whether ``stream`` gets colours, by the rules of https://no-color.org and https://force-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
     try:
-        is_terminal = sys.stderr.isatty()
+        is_terminal = stream.isatty()
     except Exception:
         return False
     # An old Windows console shows the sequences as they are.

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import switches
 from .console import ERROR, WARNING, say
-from .lifecycle import sessions
+from .lifecycle import examination, sessions
 from .lifecycle.endings import ExitStatus, ending
 
 # The functions of each server module that start a server.
@@ -68,6 +68,23 @@ def replace_entry(module: str, path: str, reason: str) -> None:
     setattr(parent, name, refuse_or_enter)
 
 
+def about_production_server(server: str) -> None:
+    """Print one line if a switch is on that acts on development servers only.
+
+    The processes that ``server`` starts inherit a variable, so they do not repeat the line. Each of several workers
+    of uvicorn prints it, because their parent does not serve.
+    """
+    settings = switches.read(os.environ)
+    names = [s.name for s in switches.FEATURES if settings[s] and s is not switches.EXC_INFO]
+    if settings.disabled or not names or os.environ.get(_SAID) == server:
+        return
+    reason = f"{server} is not a development server"
+    examination.report(server, dict.fromkeys(names, reason))
+    os.environ[_SAID] = server
+    say(f"{reason}, so {' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect", WARNING)
+
+
+_SAID = "_DEVPATCH_SAID"  # a variable with the name of the server
 _warned = False
 
 

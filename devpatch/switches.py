@@ -300,6 +300,11 @@ class Reading:
     problem: str | None = None
     implied_by: Switch | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the variable is set. An empty one counts as unset."""
+        return self.text is not None and bool(self.text.strip())
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -315,6 +320,16 @@ class Settings:
     def problems(self) -> list[str]:
         """One line for each bad value."""
         return [reading.problem for reading in self.readings.values() if reading.problem]
+
+    @property
+    def hints(self) -> list[str]:
+        """One line for each switch that has no effect without another one."""
+        failfast = self.readings[FAILFAST.name]
+        if self.readings[FAILFAST_EXIT_CODE.name].is_set and not failfast.is_set:
+            return [
+                f"{FAILFAST_EXIT_CODE.name} has no effect without {FAILFAST.name}: set {FAILFAST.name}=1 too"
+            ]
+        return []
 
     @property
     def disabled(self) -> bool:

@@ -76,7 +76,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("DEVPATCH_", "PYTEST_", "FLASK_", "DJANGO_", "SITE_", "COV_", "PYTHON"))
-        and name not in ("RUN_MAIN", "WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD")
+        and name not in ("CI", "RUN_MAIN", "WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD")
     }
     if fast_reload and "DEVPATCH_FAILSAFE" in variables:
         environ["DEVPATCH_FASTRELOAD"] = "1"

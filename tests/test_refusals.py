@@ -53,6 +53,30 @@ class TestBadValues:
         assert_refused(server, r"'ture\nline'", lines=2)
 
 
+class TestInCI:
+    """Nobody reads a hint there, and the server would run unguarded."""
+
+    @pytest.mark.parametrize("value", ["true", "1", "woodpecker"])
+    def test_a_misspelt_switch_is_an_error(self, serve, value):
+        server = serve(BY_ID["wsgiref-serve_forever"], wait=False, DEVPATCH_FALFAST="1", CI=value)
+        assert_refused(server, "DEVPATCH_FALFAST", "did you mean DEVPATCH_FAILFAST?", "because CI is set")
+
+    @pytest.mark.parametrize("value", ["", "false", "0"])
+    def test_elsewhere_it_is_a_hint(self, serve, value):
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FALFAST="1", CI=value)
+        assert server.stderr.count("did you mean DEVPATCH_FAILFAST?") == 1
+
+
+class TestWithoutAnotherSwitch:
+    @pytest.mark.parametrize(
+        ("variables", "number"), [({}, 1), ({"DEVPATCH_FAILFAST": "1"}, 0), ({"DEVPATCH_FAILFAST": "0"}, 0)]
+    )
+    def test_an_exit_code_alone_is_reported(self, serve, variables, number):
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_FAILFAST_EXIT_CODE="7", **variables)
+        hint = "devpatch: DEVPATCH_FAILFAST_EXIT_CODE has no effect without DEVPATCH_FAILFAST: "
+        assert server.stderr.count(hint) == number
+
+
 @pytest.mark.long
 class TestUnknownNames:
     @pytest.mark.modes(choose=lambda mode: mode.mode in ("serve_forever", "reload", "debug"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -12,8 +13,19 @@ import urllib.request
 import pytest
 from harness import APPS, clean_environment, free_port, python, wait_for
 
+from devpatch import switches
+from devpatch.__main__ import COMMANDS
+
 ON = {"DEVPATCH_FAILFAST": "1"}
 DJANGO_SITE = APPS / "django_site"
+# With two processes, where the main process imports what the gate waits for. The workers of uvicorn each do.
+PRODUCTION_SERVERS = {
+    "gunicorn": "gunicorn -w 2 -b 127.0.0.1:{port} site_under_test.wsgi",
+    "uvicorn": "uvicorn --port {port} site_under_test.asgi:application",
+    "hypercorn": "hypercorn -w 2 -b 127.0.0.1:{port} site_under_test.asgi:application",
+    "daphne": "daphne -p {port} site_under_test.asgi:application",
+    "waitress": "waitress --listen 127.0.0.1:{port} site_under_test.wsgi:application",
+}
 
 
 def manage(*arguments, **variables):
@@ -65,20 +77,26 @@ class TestDjangoPrograms:
             assert "Ran 4 tests" in result.stderr
             assert "devpatch" not in result.stderr.replace(str(DJANGO_SITE), "")
 
-    @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn", "daphne"])
-    def test_production_servers(self, kind, tmp_path):
-        pytest.importorskip(kind)
+    @pytest.mark.parametrize("server", PRODUCTION_SERVERS)
+    @pytest.mark.parametrize(
+        ("variables", "names"),
+        [
+            ({**ON, "DEVPATCH_THREADED": "4"}, "DEVPATCH_FAILFAST and DEVPATCH_THREADED have"),
+            (ON, "DEVPATCH_FAILFAST has"),
+            ({"DEVPATCH_EXC_INFO": "1"}, None),
+        ],
+        ids=["two", "one", "exc_info"],
+    )
+    def test_production_servers(self, server, tmp_path, variables, names):
+        """They serve as before, and one line says that the switches have no effect on them."""
+        pytest.importorskip(server)
         port = free_port()
-        arguments = {
-            "gunicorn": ["-m", "gunicorn", "-b", f"127.0.0.1:{port}", "site_under_test.wsgi"],
-            "uvicorn": ["-m", "uvicorn", "--port", str(port), "site_under_test.asgi:application"],
-            "daphne": ["-m", "daphne", "-p", str(port), "site_under_test.asgi:application"],
-        }[kind]
+        words = [word.format(port=port) for word in PRODUCTION_SERVERS[server].split()]
         with open(tmp_path / "stderr", "wb") as err:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [sys.executable, "-m", *words],
                 cwd=DJANGO_SITE,
-                env=clean_environment(**ON),
+                env=clean_environment(**variables, PYTHONPATH=str(DJANGO_SITE)),
                 stderr=err,
                 stdout=err,
             )
@@ -87,7 +105,9 @@ class TestDjangoPrograms:
             for _ in range(3):
                 assert ask(port, "/view/") == 500
             assert ask(port, "/ok/") == 200
-            assert "devpatch" not in (tmp_path / "stderr").read_text().replace(str(DJANGO_SITE), "")
+            lines = [line for line in (tmp_path / "stderr").read_text().splitlines() if "devpatch: " in line]
+            expected = f"devpatch: {server} is not a development server, so {names} no effect"
+            assert lines == ([expected] if names else [])
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -143,17 +163,37 @@ def test_disabled(serve):
 
 class TestStatus:
     def test_as_text(self):
-        result = python("-m", "devpatch", **ON)
+        """A table of features by servers that are installed."""
+        result = python("-m", "devpatch", **ON, DEVPATCH_EDITOR="vscode")
         assert result.returncode == 0, result.stderr
-        for part in (
-            "start-up file",
-            "it ran in this process",
-            "DEVPATCH_FAILFAST ",
-            "on",
-            "fail-fast",
-            "runserver_plus",
-        ):
-            assert part in result.stdout
+        assert "it ran in this process" in result.stdout
+        assert "also set: DEVPATCH_EDITOR=vscode\n" in result.stdout
+        lines = result.stdout.splitlines()
+        header = next(line for line in lines if "switch" in line and "wsgiref" in line)
+        row = next(line for line in lines if line.startswith("fail-fast "))
+        assert ("flask run" in header) == (importlib.util.find_spec("flask") is not None)
+        assert row.split()[1:3] == ["DEVPATCH_FAILFAST", "on"]
+        assert row[header.index("wsgiref") :].split()[0] == "yes"
+        assert len(lines) < 30
+
+    @pytest.mark.parametrize(("variables", "expected"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+    def test_colours(self, variables, expected):
+        assert ("\x1b[32m" in python("-m", "devpatch", **variables).stdout) is expected
+
+    def test_help_has_each_switch_and_an_example(self):
+        result = python("-m", "devpatch", "--help")
+        assert result.returncode == 0
+        for switch in switches.SWITCHES:
+            assert f"{switch.name} " in result.stdout
+            assert switch.help in result.stdout
+        assert "DEVPATCH_FAILFAST=1 python manage.py runserver" in result.stdout
+        for command in COMMANDS:
+            assert python("-m", "devpatch", command, "--help").returncode == 0
+
+    def test_an_unknown_command(self):
+        result = python("-m", "devpatch", "docter")
+        assert result.returncode == 2
+        assert "doctor" in result.stderr
 
     def test_as_json(self):
         found = json.loads(python("-m", "devpatch", "--json", **ON).stdout)
@@ -186,5 +226,5 @@ class TestStatus:
 
         path = altered_copy("werkzeug", "serving.py", "run_wsgi", "run_the_wsgi", tmp_path)
         result = python("-m", "devpatch", PYTHONPATH=path)
-        assert "not available: werkzeug.serving.WSGIRequestHandler.run_wsgi is not there" in result.stdout
+        assert ": werkzeug.serving.WSGIRequestHandler.run_wsgi is not there" in result.stdout
         assert result.returncode == 0

@@ -14,6 +14,7 @@ from typing import Any
 import devpatch
 
 from .. import assembly, switches
+from ..console import is_coloured
 from ..features import Feature
 from ..lifecycle.endings import ExitStatus
 from . import print_result
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print it for programs")
     options = parser.parse_args(arguments)
     found = gather()
-    print_result(json.dumps(found, indent=2) if options.json else render(found))
+    print_result(json.dumps(found, indent=2) if options.json else render(found, is_coloured(sys.stdout)))
     is_valid = all(switch["valid"] for switch in found["switches"])
     return 0 if is_valid else int(ExitStatus.REFUSED)
 
@@ -101,11 +102,11 @@ def _features() -> list[dict[str, Any]]:
         reason = f"wrapt could not be used ({type(error).__name__}: {error})"
         return [
             {
-                "name": "every feature",
+                "name": "any feature",
                 "switch": None,
                 "needs_reloader": False,
                 "any_server": False,
-                "servers": {"every server": reason},
+                "servers": {"any server": reason},
             }
         ]
     assembly.prepare_checks()
@@ -139,55 +140,110 @@ def _why_not_available(feature: Feature, server: assembly.Server) -> str | None:
     return None
 
 
-def render(found: dict[str, Any]) -> str:
-    """Return the result of ``gather`` as text for people."""
-    lines = [f"devpatch {found['version']}, Python {found['python']}", "", "start-up file"]
-    start_up = found["start_up_file"]
-    lines += [f"  {path}" for path in start_up["paths"]] or [
-        "  none in the site directories: install devpatch here"
+def render(found: dict[str, Any], coloured: bool = False) -> str:
+    """Return the result of ``gather`` as text for people: a table of features by servers, then what needs a word."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["frameworks"].items() if version)
+    lines = [
+        f"devpatch {found['version']}, Python {found['python']}, {versions}",
+        _start_up(found["start_up_file"]),
     ]
-    lines += ["  it ran in this process" if start_up["ran"] else f"  it did not run: {start_up['why_not']}"]
-    lines += ["", "switches", *_columns(map(_switch_row, found["switches"]))]
-    for unknown in found["unknown"]:
-        hint = f"; did you mean {unknown['did_you_mean']}?" if unknown["did_you_mean"] else ""
-        lines.append(f"  {_printable(unknown['name'])} is not a switch of devpatch{hint}")
-    lines += ["", "frameworks"]
-    lines += _columns((name, version or "not installed") for name, version in found["frameworks"].items())
-    for feature in found["features"]:
-        switch = f" ({feature['switch']})" if feature["switch"] else ""
-        lines += ["", f"{feature['name']}{switch}"]
-        lines += _columns(
-            (server, f"not available: {reason}" if reason else "available")
-            for server, reason in feature["servers"].items()
-        )
-        if feature["needs_reloader"]:
-            lines.append("  It has no effect where the reloader is off (--noreload, debug off).")
-        if feature["any_server"]:
-            lines.append("  It works under any other WSGI server too.")
+    servers = [server for server, installed in _servers(found).items() if installed]
+    switched = {switch["name"]: switch for switch in found["switches"]}
+    header = ("", "switch", "is", *servers)
+    rows = [_row(feature, switched.get(feature["switch"]), servers) for feature in found["features"]]
+    lines += ["", *_columns([header, *rows], _COLOURS if coloured else {}), ""]
+    lines += _remarks(found, servers)
+    lines += ["`devpatch --help` explains the switches. `devpatch doctor` says why one does not work."]
     return "\n".join(lines)
 
 
-def _switch_row(switch: dict[str, Any]) -> tuple[str, str, str]:
+_COLOURS = {"yes": "32", "no": "31", "on": "1", "not valid": "31;1"}
+
+
+def _start_up(found: dict[str, Any]) -> str:
+    where = ", ".join(found["paths"]) or "none in the site directories: install devpatch here"
+    ran = "it ran in this process" if found["ran"] else f"it did not run: {found['why_not']}"
+    return f"start-up file: {where}; {ran}"
+
+
+def _servers(found: dict[str, Any]) -> dict[str, bool]:
+    """Return whether each server is installed."""
+    names = dict.fromkeys(server for feature in found["features"] for server in feature["servers"])
+    rows = {row.name: row for row in assembly.servers()} if _is_patchable(found) else {}
+    return {
+        name: all(_version(needed) is not None for needed in rows[name].distributions)
+        if name in rows
+        else True
+        for name in names
+    }
+
+
+def _is_patchable(found: dict[str, Any]) -> bool:
+    return all(feature["switch"] for feature in found["features"])
+
+
+def _row(feature: dict[str, Any], switch: dict[str, Any] | None, servers: list[str]) -> tuple[str, ...]:
+    cells = ("no" if feature["servers"][server] else "yes" for server in servers)
+    return feature["name"], switch["name"] if switch else "", _value(switch) if switch else "", *cells
+
+
+def _value(switch: dict[str, Any]) -> str:
+    """Return what a switch is set to, in a few characters."""
     if not switch["valid"]:
-        return switch["name"], "not valid", switch["problem"]
+        return "not valid"
     value = switch["value"]
-    value = ", ".join(value) or False if isinstance(value, list | tuple) else value
-    value = {"True": "on", "False": "off", "None": "as the server does"}.get(str(value), str(value))
-    if switch["implied_by"]:
-        value += f" ({switch['implied_by']})"
-    elif not (switch["set_to"] or "").strip():
-        value += " (unset)"
-    return switch["name"], value, switch["help"]
+    value = ", ".join(map(str, value)) or False if isinstance(value, list | tuple) else value
+    shown = {"True": "on", "False": "off", "None": "off"}.get(str(value), str(value))
+    return shown if len(shown) <= _MAX_VALUE else f"{shown[: _MAX_VALUE - 1]}…"
 
 
-def _printable(name: str) -> str:
-    return name if name.isprintable() else repr(name)
+_MAX_VALUE = 24
 
 
-def _columns(rows: Any) -> list[str]:
-    rows = [tuple(row) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    widths[-1] = 0
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+def _remarks(found: dict[str, Any], servers: list[str]) -> list[str]:
+    lines = [switch["problem"] for switch in found["switches"] if not switch["valid"]]
+    for unknown in found["unknown"]:
+        hint = f"; did you mean {unknown['did_you_mean']}?" if unknown["did_you_mean"] else ""
+        lines.append(f"{_printable(unknown['name'])} is not a switch of devpatch{hint}")
+    features = {feature["switch"] for feature in found["features"]}
+    others = [
+        s
+        for s in found["switches"]
+        if s["valid"] and (s["set_to"] or "").strip() and s["name"] not in features
     ]
+    lines += [f"also set: {switch['name']}={_printable(switch['set_to'])}" for switch in others]
+    implied = [s for s in found["switches"] if s["implied_by"]]
+    lines += [f"{switch['name']} is on because of {switch['implied_by']}" for switch in implied]
+    for feature in found["features"]:
+        lines += _reasons(feature, servers)
+        if feature["needs_reloader"]:
+            lines.append(f"{feature['name']} needs the reloader: not --noreload, and debug on")
+        if feature["any_server"]:
+            lines.append(f"{feature['name']} works under any other WSGI server too")
+    return lines
+
+
+def _reasons(feature: dict[str, Any], servers: list[str]) -> list[str]:
+    """Return one line for each reason for which the feature is not available."""
+    by_reason: dict[str, list[str]] = {}
+    for server in servers:
+        if reason := feature["servers"][server]:
+            by_reason.setdefault(reason, []).append(server)
+    return [f"no {feature['name']} on {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
+
+
+def _columns(rows: list[tuple[str, ...]], colours: dict[str, str]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [_painted(cell, cell.ljust(width), colours) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _painted(cell: str, padded: str, colours: dict[str, str]) -> str:
+    return f"\x1b[{colours[cell]}m{padded}\x1b[0m" if cell in colours else padded

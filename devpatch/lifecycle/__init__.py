@@ -13,6 +13,7 @@ These modules call both back and import neither.
     sessions      a reloader's parent and its workers
     endings       how this process ends, and with which exit status
     proof         a test, in this process, that a server's requests are seen
+    examination   a start that reports to `devpatch doctor` instead of serving
     tracebacks    tracebacks without devpatch's frames
     failures      exceptions as data
     log_files     files to which lines of JSON are appended

@@ -1,0 +1,233 @@
+"""`devpatch doctor`: the verdict and what it rests on, for real commands of real projects."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from harness import TIMEOUT, clean_environment
+from installing import Environment
+from projects import django_files, flask_files
+
+pytestmark = pytest.mark.long
+ON = {"DEVPATCH_FAILFAST": "1", "DEVPATCH_THREADED": "1"}
+MANAGE = (sys.executable, "manage.py", "runserver")
+FLASK = (sys.executable, "-m", "flask", "run")
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """Ask the doctor in a project with ``files``. Return its answer as data."""
+
+    def ask(*command, files=None, **variables):
+        for name, text in (files or {}).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        result = subprocess.run(
+            [sys.executable, "-m", "devpatch", "doctor", "--json", *(("--", *command) if command else ())],
+            cwd=variables.pop("cwd", tmp_path),
+            env=clean_environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT * 2,
+        )
+        found = json.loads(result.stdout)
+        assert result.returncode == (0 if found["works"] else 1), result.stderr
+        assert result.stderr == ""
+        assert not (found["works"] and any(f["weight"] == "problem" for f in found["findings"]))
+        return found
+
+    return ask
+
+
+def problem(found):
+    """Return the only problem, as one text."""
+    (only,) = (f for f in found["findings"] if f["weight"] == "problem")
+    assert all(only.values()), only
+    assert found["works"] is False
+    assert found["verdict"] == "something does not work here: 1 problem"
+    return " | ".join((only["what"], only["why"], only["todo"]))
+
+
+class TestServers:
+    def test_each_server_is_recognised(self, doctor, mode):
+        """The command is started, and does not serve."""
+        found = doctor(*mode.command(1), cwd=mode.directory, DEVPATCH_FAILFAST="1", **mode.environ)
+        assert found["works"], found
+        assert (found["server"], found["working"]) == (mode.server, ["fail-fast"])
+        assert found["verdict"] == f"fail-fast will work here with {mode.server}"
+
+    def test_without_a_command_it_is_the_projects(self, doctor):
+        pytest.importorskip("django")
+        found = doctor(files=django_files(), **ON)
+        assert found["command"] == list(MANAGE)
+        assert (found["server"], found["working"]) == ("runserver", ["fail-fast", "threaded"])
+
+    def test_without_a_project(self, doctor):
+        found = doctor(**ON)
+        assert found["works"]
+        assert "no project was found" in found["findings"][0]["what"]
+
+    def test_no_switch_is_on(self, doctor):
+        pytest.importorskip("flask")
+        found = doctor(*FLASK, "--debug", files=flask_files())
+        assert found["verdict"] == "everything is ready with flask run, and no switch is on"
+        assert {"fail-fast", "threaded", "fail-safe"} <= set(found["working"])
+
+    def test_a_server_without_a_reloader(self, doctor):
+        pytest.importorskip("flask")
+        text = problem(doctor(*FLASK, files=flask_files(), DEVPATCH_FAILSAFE="1"))
+        assert "fail-safe has no effect on flask run | it runs without a reloader" in text
+
+    def test_a_runserver_that_replaces_djangos(self, doctor):
+        pytest.importorskip("django")
+        command = "from django.core.management.commands.runserver import Command as Base\n"
+        command += "class Command(Base):\n    def run(self, **options): print('serves in its own way')\n"
+        files = django_files()
+        files |= dict.fromkeys(("shop/management/__init__.py", "shop/management/commands/__init__.py"), "")
+        files["shop/management/commands/runserver.py"] = command
+        folder = Path(doctor.__closure__[0].cell_contents)
+        (folder / "shop" / "management" / "commands").mkdir(parents=True)
+        text = problem(doctor(*MANAGE, files=files, DEVPATCH_FAILFAST="1"))
+        assert "shop.management.commands.runserver.Command.run replaces Django's" in text
+
+    def test_a_production_server(self, doctor):
+        pytest.importorskip("gunicorn")
+        pytest.importorskip("flask")
+        command = (sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:1", "app:app")
+        text = problem(doctor(*command, files=flask_files(), DEVPATCH_FAILFAST="1"))
+        assert "gunicorn is not a development server" in text
+
+    def test_code_that_can_not_be_loaded(self, doctor):
+        pytest.importorskip("flask")
+        command = (sys.executable, "app.py")
+        text = problem(doctor(*command, files={"app.py": "import flask\n1/0"}, DEVPATCH_FAILSAFE="1"))
+        assert "no development server had started" in text
+        assert "ZeroDivisionError: division by zero" in text
+
+    def test_a_program_that_serves_nothing(self, doctor):
+        text = problem(doctor(sys.executable, "-c", "print('done')", **ON))
+        assert "ended, and no development server had started" in text
+        assert "done" in text
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("variables", "what", "todo"),
+        [
+            ({"DEVPATCH_FALFAST": "1"}, "DEVPATCH_FALFAST is not a switch", "mean DEVPATCH_FAILFAST?"),
+            ({"devpatch_failfast": "1"}, "devpatch_failfast is not a switch", "mean DEVPATCH_FAILFAST?"),
+            ({"DEV_PATCH_FAILSAFE": "1"}, "DEV_PATCH_FAILSAFE is not a switch", "mean DEVPATCH_FAILSAFE?"),
+            ({"DEVPATCH_FAILFAST": "ture"}, "DEVPATCH_FAILFAST='ture' is not valid", "use 1, true"),
+            ({**ON, "DEVPATCH_DISABLE": "1"}, "DEVPATCH_DISABLE is set", "unset DEVPATCH_DISABLE"),
+            (
+                {"DEVPATCH_FAILFAST_EXIT_CODE": "7"},
+                "DEVPATCH_FAILFAST_EXIT_CODE has no effect",
+                "set DEVPATCH_FAILFAST=1",
+            ),
+        ],
+    )
+    def test_those_of_the_environment(self, doctor, variables, what, todo):
+        text = problem(doctor(**variables))
+        assert what in text
+        assert todo in text
+
+    @pytest.mark.parametrize("file", [".env", ".flaskenv", "manage.py"])
+    def test_those_in_a_file_come_too_late(self, doctor, file):
+        text = (
+            "import os; os.environ['DEVPATCH_FAILSAFE'] = '1'\n"
+            if file == "manage.py"
+            else "DEVPATCH_FAILSAFE=1\n"
+        )
+        shown = problem(
+            doctor(*(sys.executable, "-c", "pass") if file == "manage.py" else (), files={file: text})
+        )
+        assert f"DEVPATCH_FAILSAFE is set in {file}, but not in the environment" in shown
+        assert "before Python starts" in shown
+
+    def test_a_comment_in_a_file_is_none(self, doctor):
+        assert doctor(files={".env": "# DEVPATCH_FAILSAFE=1\n"})["works"]
+
+
+class TestInterpreters:
+    @pytest.mark.parametrize(
+        ("option", "what"),
+        [
+            ("-S", "Python is started with -S"),
+            ("-E", "with -E or -I"),
+            ("-I", "with -E or -I"),
+            ("-BIm", "-E or -I"),
+        ],
+    )
+    def test_options_that_hide_the_environment_or_the_file(self, doctor, option, what):
+        words = (option, "json.tool") if option.endswith("m") else (option, "app.py")
+        assert what in problem(doctor(sys.executable, *words, files={"app.py": ""}, **ON))
+
+    def test_a_python_without_devpatch(self, doctor, tmp_path):
+        environment = Environment.create(tmp_path / "bare", "--without-pip")
+        text = problem(doctor(str(environment.python), "app.py", files={"app.py": ""}, **ON))
+        assert "devpatch is not installed in the command's Python" in text
+        assert f"{environment.python} -m pip install devpatch" in text
+        assert "devpatch run" in text
+
+    def test_a_python_that_does_not_read_the_start_up_file(self, doctor, tmp_path):
+        environment = Environment.create(tmp_path / "policy", "--without-pip")
+        (environment.site_packages / "packages.pth").write_text(sysconfig.get_path("purelib"))
+        text = problem(doctor(str(environment.python), "app.py", files={"app.py": ""}, **ON))
+        assert "there is no start-up file (devpatch.pth)" in text or "did not start devpatch" in text
+        assert "devpatch run" in text or "reinstall" in text
+
+    def test_another_version(self, doctor, tmp_path):
+        environment = Environment.create(tmp_path / "old", "--without-pip")
+        for name in ("devpatch", "wrapt"):
+            shutil.copytree(Path(sysconfig.get_path("purelib"), name), environment.site_packages / name)
+        shutil.copy(Path(sysconfig.get_path("purelib"), "devpatch.pth"), environment.site_packages)
+        gate = environment.site_packages / "devpatch" / "__init__.py"
+        gate.write_text(gate.read_text().replace('__version__ = "', '__version__ = "0.0.'))
+        text = problem(doctor(str(environment.python), "app.py", files={"app.py": ""}, **ON))
+        assert "the command's Python has devpatch 0.0.0.1.0, and this is 0.1.0" in text
+
+    def test_a_broken_wrapt(self, doctor, tmp_path):
+        environment = Environment.create(tmp_path / "broken", "--without-pip")
+        shutil.copytree(
+            Path(sysconfig.get_path("purelib"), "devpatch"), environment.site_packages / "devpatch"
+        )
+        shutil.copy(Path(sysconfig.get_path("purelib"), "devpatch.pth"), environment.site_packages)
+        text = problem(doctor(str(environment.python), "app.py", files={"app.py": ""}, **ON))
+        assert "wrapt can't be imported: ModuleNotFoundError: No module named 'wrapt'" in text
+
+    def test_a_script_with_a_shebang(self, doctor, tmp_path):
+        script = tmp_path / "serve"
+        script.write_text(f"#!{sys.executable} -S\n")
+        script.chmod(0o755)
+        assert "Python is started with -S" in problem(doctor(str(script), **ON))
+
+
+class TestText:
+    def ask(self, tmp_path, *words, **variables):
+        command = [sys.executable, "-m", "devpatch", "doctor", *words]
+        environ = clean_environment(**variables)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=TIMEOUT
+        )
+
+    def test_the_verdict_comes_first(self, tmp_path):
+        result = self.ask(tmp_path, DEVPATCH_FALFAST="1")
+        assert (result.returncode, result.stderr) == (1, "")
+        assert result.stdout.splitlines()[:5] == [
+            "something does not work here: 1 problem",
+            "",
+            "problem: DEVPATCH_FALFAST is not a switch of devpatch",
+            "  why: it has no effect",
+            "  do:  did you mean DEVPATCH_FAILFAST?",
+        ]
+
+    def test_help(self, tmp_path):
+        result = self.ask(tmp_path, "--help")
+        assert result.returncode == 0
+        assert "ended before its server serves" in " ".join(result.stdout.split())
