@@ -14,6 +14,7 @@ from .switches import SWITCHES
 COMMANDS = {
     "status": "which switches are set, and what they can do here (without a command, this one runs)",
     "doctor": "say why a switch does not work here",
+    "errors": "show the errors in a file of DEVPATCH_ERROR_LOG",
     "summary": "print a table of the requests in a file of DEVPATCH_SUMMARY_LOG",
     "run": "run a command with switches on, and a second command beside it",
 }
