@@ -10,6 +10,7 @@ For the full list of settings and their values, see
 https://docs.djangoproject.com/en/5.2/ref/settings/
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 # Build paths inside the project like this: BASE_DIR / 'subdir'.
@@ -38,6 +39,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
+if find_spec("django_extensions"):
+    INSTALLED_APPS.append("django_extensions")  # for runserver_plus
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
