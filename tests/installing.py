@@ -129,7 +129,11 @@ class Toolbox:
         """Build the sdist, and the wheel from it. Return the one with this suffix."""
         if not self._artifacts:
             out = self._new_folder("dist")
-            build = (self._tools.python, "-m", "build", "--no-isolation", "--outdir", out)
-            execute_checked(*build, self.sources(), cwd=out)
+            self.build(self.sources(), out)
             self._artifacts = {name: next(out.glob(f"*{name}")) for name in (".whl", ".tar.gz")}
         return self._artifacts[suffix]
+
+    def build(self, sources: Path, out: Path) -> None:
+        """Build the sdist and the wheel of ``sources`` into the folder ``out``."""
+        build = (self._tools.python, "-m", "build", "--no-isolation", "--outdir", out)
+        execute_checked(*build, sources, cwd=sources)
