@@ -7,9 +7,10 @@ import nox
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "full", "short", "fastreload", "watchdog"]
+nox.options.sessions = ["lint", "full", "short", "fastreload", "watchdog", "docs"]
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "coverage", "build", "uv")
+WORKFLOWS = (".github/workflows/ci.yml", ".github/workflows/release.yml", "examples/ci/github-actions.yml")
 # A test mostly waits until a server has started or ended, so there are more workers than CPUs.
 WORKERS = str(3 * (os.cpu_count() or 2))
 
@@ -50,11 +51,12 @@ def pytest(session, *arguments):
 
 @nox.session
 def lint(session):
-    session.install("ruff", "mypy", "wrapt", "import-linter")
+    session.install("ruff", "mypy", "wrapt", "import-linter", "check-jsonschema")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
 
 
 @nox.session(python="3.11")
@@ -97,3 +99,11 @@ def watchdog(session):
     install(session, "watchdog>=7")
     files = ("tests/test_failfast_contract.py", "tests/test_threaded.py", "tests/test_failsafe_watchdog.py")
     pytest(session, "--short", *files, *session.posargs)
+
+
+@nox.session(python="3.11")
+def docs(session):
+    """Build the site, with warnings as errors, and check the transcripts."""
+    install(session, "mkdocs-material", "gunicorn")
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp())
+    pytest(session, "tests/test_docs.py", *session.posargs)

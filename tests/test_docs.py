@@ -1,0 +1,228 @@
+"""The documentation: its transcripts are what happens, and it names each switch, command and file that there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import TIMEOUT, DevServer, clean_environment, free_port, python, wait_for
+from installing import REPOSITORY
+
+from devpatch import switches
+from devpatch.__main__ import COMMANDS
+from devpatch.lifecycle.endings import ExitStatus
+
+pytestmark = pytest.mark.long
+DOCS = REPOSITORY / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+SCRIPTS = str(Path(sys.executable).parent)
+TRANSCRIPT = re.compile(r"<!-- transcript folder=(\w+); (.+?) -->\n```console\n(.+?)```", re.DOTALL)
+PYTHON_BLOCK = re.compile(r"```python\n(.+?)```", re.DOTALL)
+NEEDS = {"django_project": "django", "flask_app": "flask", "oops": "gunicorn"}
+TRANSCRIPTS = [
+    pytest.param(page, *found, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, found in enumerate(TRANSCRIPT.findall(page.read_text(encoding="utf-8")))
+]
+
+
+class Terminal:
+    """A transcript's first command, a server, and the actions beside it. The other commands run when it has ended."""
+
+    def __init__(self, folder, logs, page):
+        self.folder, self.logs, self.page = folder, logs, page
+        self.port = free_port()
+        self.links, self.seen = "", 0
+        path = os.pathsep.join([SCRIPTS, os.environ["PATH"]])
+        self.environ = clean_environment(PATH=path, PYTHONUNBUFFERED="1", PWD=str(folder))
+
+    def start(self, command):
+        command = command.replace("8000", str(self.port))
+        if "manage.py" in command:
+            command += f" 127.0.0.1:{self.port}"
+        self.server = DevServer(
+            ["sh", "-c", f"exec 2>&1; {command}"], self.folder, self.logs, self.port, self.environ
+        )
+
+    def act(self, actions):
+        names = [action.partition(" ")[::2] for action in map(str.strip, actions.split(";"))]
+        for argument in [argument for name, argument in names if name == "file"]:
+            (code,) = PYTHON_BLOCK.findall(self.page)
+            (self.folder / argument).write_text(code)
+        self.server.start()
+        self.server.wait_until_listening()
+        for name, argument in names:
+            getattr(self, f"do_{name}")(argument)
+        try:
+            self.server.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+
+    def do_file(self, _name):
+        pass  # It was written before the start.
+
+    def do_get(self, path):
+        self.server.get(path)
+
+    def do_links(self, path):
+        page = self.server.get(path, headers=["Accept: text/html"]).body.decode()
+        self.links = "".join(f"link: {link}\n" for link in re.findall(r"href='(\w+://file[^']+)'", page)[-1:])
+
+    def do_break(self, file):
+        self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
+        (self.folder / file).write_text(f"{self.whole}    def (\n")
+
+    def do_mend(self, file):
+        self.seen = len(self.output)
+        (self.folder / file).write_text(self.whole)
+
+    def do_wait(self, text):
+        """Wait until ``text`` is printed, after the latest change of a file."""
+        wait_for(lambda: text in self.output[self.seen :], lambda: f"{text!r} in {self.output}")
+
+    @property
+    def output(self):
+        return self.server.stdout + self.links
+
+    def run(self, command):
+        if command == "echo $?":
+            return f"{self.server.process.returncode}\n"
+        words = {
+            "env": self.environ,
+            "cwd": self.folder,
+            "capture_output": True,
+            "text": True,
+            "timeout": TIMEOUT,
+        }
+        result = subprocess.run(["sh", "-c", command], **words)
+        return result.stdout + result.stderr
+
+
+def assert_shown(expected, output):
+    """Check that the lines are in ``output``, in this order. "..." stands for lines, and "…" for a part of a line."""
+    lines, position = output.splitlines(), 0
+    for line in expected:
+        if line == "...":
+            continue
+        pattern = re.compile(".*".join(map(re.escape, line.split("…"))))
+        found = next((n for n in range(position, len(lines)) if pattern.fullmatch(lines[n].rstrip())), None)
+        assert found is not None, f"not printed: {line}\nin:\n{output}"
+        position = found + 1
+
+
+def commands_of(block):
+    """Return each command of a transcript, and the lines that follow it."""
+    found = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+@pytest.mark.parametrize(("page", "folder", "actions", "block"), TRANSCRIPTS)
+def test_a_transcript_is_what_happens(tmp_path, page, folder, actions, block):
+    pytest.importorskip(NEEDS.get(folder, "wsgiref"))
+    copy = tmp_path / folder
+    shutil.copytree(REPOSITORY / "examples" / folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    terminal = Terminal(copy, logs, page.read_text(encoding="utf-8"))
+    (command, expected), *others = commands_of(block)
+    terminal.start(command)
+    try:
+        terminal.act(actions)
+        assert_shown(expected, terminal.output.replace(str(terminal.port), "8000"))
+    finally:
+        terminal.server.kill()
+    for other, lines in others:
+        assert_shown(lines, terminal.run(other).replace(str(terminal.port), "8000"))
+
+
+@pytest.mark.parametrize("switch", switches.SWITCHES, ids=lambda switch: switch.name)
+def test_each_switch_has_a_page_with_a_transcript(switch):
+    page = DOCS / "switches" / f"{switch.flag[2:]}.md"
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# `{switch.name}`\n")
+    assert any(switch.name in block for _folder, _actions, block in TRANSCRIPT.findall(text))
+
+
+def reference():
+    return (DOCS / "reference.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_the_tables():
+    """The table of switches, the exit statuses and the fields of ErrorEvent are those of the code."""
+    import dataclasses
+
+    from test_switches import markdown
+
+    from devpatch import ErrorEvent
+
+    assert markdown() in reference()
+    for status in ExitStatus:
+        assert f"| {int(status)} |" in reference()
+    for field in dataclasses.fields(ErrorEvent):
+        assert f"| `{field.name}` |" in reference()
+    schemas = [
+        path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "devpatch").rglob("*.schema.json")
+    ]
+    assert schemas and all(schema in reference() for schema in schemas)
+
+
+def test_the_commands_have_their_options():
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"## `devpatch {command}`" in text
+        shown = python("-m", "devpatch", command, "--help", COLUMNS="200").stdout
+        part = text.partition(f"## `devpatch {command}`")[2].partition("\n## ")[0]
+        names = {switch.flag for switch in switches.SWITCHES}
+        for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", shown)) - names - {"--help"}:
+            assert f"`{option}" in part, option
+
+
+def test_the_preset_is_the_one_of_the_code():
+    from devpatch.commands.run import PRESET
+
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert f"`{' '.join(switch.flag for switch in PRESET)}`" in text
+
+
+def test_each_line_of_the_start_up_path_is_explained():
+    text = (DOCS / "what-runs.md").read_text(encoding="utf-8")
+    assert (REPOSITORY / "devpatch.pth").read_text().strip() in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_the_shell_blocks_exist(page):
+    """Each `devpatch …` command line is one that `devpatch` accepts."""
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```(?:sh|console)\n(.+?)```", text, re.DOTALL))
+    for line in re.findall(r"^(?:\$ )?((?:[A-Z_]+=\S* )*devpatch .*)$", blocks, re.MULTILINE):
+        words = [word for word in shlex.split(line.partition("  #")[0]) if "=" not in word or word[0] == "-"]
+        assert len(words) == 1 or words[1] in COMMANDS or words[1].startswith("--"), line
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("material")
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        tmp_path / "site",
+    ]
+    environ = clean_environment(NO_MKDOCS_2_WARNING="1", DISABLE_MKDOCS_2_WARNING="true")
+    result = subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / "site" / "switches" / "failsafe" / "index.html").is_file()
