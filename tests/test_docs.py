@@ -200,7 +200,19 @@ def test_each_line_of_the_start_up_path_is_explained():
     assert (REPOSITORY / "devpatch.pth").read_text().strip() in text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+FRONT_PAGES = [REPOSITORY / "README.md", REPOSITORY / "examples" / "README.md"]
+
+
+def test_the_front_page_is_short_and_its_links_exist():
+    text = FRONT_PAGES[0].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    links = re.findall(r"\]\(([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", text)
+    assert links
+    for link in ("".join(pair) for pair in links):
+        assert (REPOSITORY / link).is_file(), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, *FRONT_PAGES], ids=lambda page: page.stem)
 def test_the_commands_of_the_shell_blocks_exist(page):
     """Each `devpatch …` command line is one that `devpatch` accepts."""
     text = page.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from .finding import Finding, note
 
 # Where people set variables for their program. Python has started before the program reads one of them.
 _LATE_FILES = {
-    ".env": "only `flask run` (with python-dotenv), Docker Compose, direnv and editors read it",
+    ".env": "only `flask run` (with python-dotenv), Docker Compose and editors read it",
     ".flaskenv": "`flask run` reads it after Python has started",
     "manage.py": "it runs after Python has started",
 }
@@ -68,8 +68,7 @@ def _late(environ: Mapping[str, str], folder: Path) -> Iterator[Finding]:
 
 def _late_finding(name: str, file: str, reader: str) -> Finding:
     todo = f"set {name} before Python starts: in the shell, with direnv, or with `devpatch run`"
+    what = f"{name} is set in {file}, but not in the environment"
     if name == switches.FAILSAFE.name:
-        return Finding(f"{name} is set in {file}, but not in the environment", f"too late: {reader}", todo)
-    return note(
-        f"{name} is set in {file}, but not in the environment", f"{reader}, which may be too late", todo
-    )
+        return Finding(what, f"too late: {reader}", todo)
+    return note(what, reader, f"if it has no effect, {todo}")
