@@ -82,6 +82,11 @@ class Terminal:
         self.seen = len(self.output)
         (self.folder / file).write_text(self.whole)
 
+    def do_save(self, file):
+        self.seen = len(self.output)
+        with (self.folder / file).open("a") as source:
+            source.write("# saved\n")
+
     def do_wait(self, text):
         """Wait until ``text`` is printed, after the latest change of a file."""
         wait_for(lambda: text in self.output[self.seen :], lambda: f"{text!r} in {self.output}")
