@@ -28,6 +28,7 @@ VALUES = {
     "DEVPATCH_FAILFAST_EXIT_CODE": "7",
     "DEVPATCH_ON_ERROR": "package.module:callable",
     "DEVPATCH_ERROR_LOG": "errors.jsonl",
+    "DEVPATCH_SUMMARY_IGNORE": "/health",
     "DEVPATCH_EDITOR": "vscode",
     "DEVPATCH_EDITOR_PATHS": "/srv=/home/me",
 }
@@ -65,6 +66,10 @@ class TestSwitches:
             "DEVPATCH_THREADED": "8",
         }
 
+    @pytest.mark.parametrize(("option", "value"), [("--fastreload", "1"), ("--fastreload=events", "events")])
+    def test_fast_reload_with_and_without_a_value(self, option, value):
+        assert variables_of(option) == {"DEVPATCH_FASTRELOAD": value}
+
     def test_options_after_the_command_are_the_commands(self):
         code = "import sys; print(sys.argv[1:])"
         result = run("--failfast", sys.executable, "-c", code, "--failfast", "--", "--all")
@@ -72,7 +77,7 @@ class TestSwitches:
 
     def test_all_is_each_feature_that_needs_no_value(self):
         expected = {s.name: "1" for s in switches.FEATURES if s.name not in VALUES}
-        assert {"DEVPATCH_FAILFAST", "DEVPATCH_THREADED", "DEVPATCH_FAILSAFE"} <= expected.keys()
+        assert {"DEVPATCH_FAILFAST", "DEVPATCH_THREADED", "DEVPATCH_FAILSAFE", "DEVPATCH_FASTRELOAD"} <= expected.keys()
         assert variables_of("--all") == expected
         assert variables_of("--all", "--failfast=0") == {**expected, "DEVPATCH_FAILFAST": "0"}
 
