@@ -51,11 +51,12 @@ def pytest(session, *arguments):
 
 @nox.session
 def lint(session):
-    session.install("ruff", "mypy", "wrapt", "import-linter", "check-jsonschema")
+    session.install("ruff", "mypy", "wrapt", "import-linter", "check-jsonschema", "proselint>=0.16")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("python", "tests/check_prose.py")
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
 
 

@@ -151,7 +151,7 @@ def fail_safe(folder, port):
         views.write_text(f"{whole}\n\ndef (\n")
         server.wait_for_line("waiting for a change", before)
         server.show("/", 500)
-        print("\n# polls/views.py is mended\n", flush=True)
+        print("\n# polls/views.py is repaired\n", flush=True)
         before = len(server.lines)
         views.write_text(whole)
         server.wait_for_line("starting again", before)

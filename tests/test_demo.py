@@ -29,7 +29,7 @@ STEPS = (
     "waiting for a change",
     "> GET /\n",
     "< 500: SyntaxError: invalid syntax",
-    "is mended",
+    "is repaired",
     "starting again",
     "> GET /\n",
     "< 200: Hello from the polls.",

@@ -77,7 +77,12 @@ class TestSwitches:
 
     def test_all_is_each_feature_that_needs_no_value(self):
         expected = {s.name: "1" for s in switches.FEATURES if s.name not in VALUES}
-        assert {"DEVPATCH_FAILFAST", "DEVPATCH_THREADED", "DEVPATCH_FAILSAFE", "DEVPATCH_FASTRELOAD"} <= expected.keys()
+        assert {
+            "DEVPATCH_FAILFAST",
+            "DEVPATCH_THREADED",
+            "DEVPATCH_FAILSAFE",
+            "DEVPATCH_FASTRELOAD",
+        } <= expected.keys()
         assert variables_of("--all") == expected
         assert variables_of("--all", "--failfast=0") == {**expected, "DEVPATCH_FAILFAST": "0"}
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# End-to-end tests against the Django example. The run ends with the server's error, at once, and with its exit status.
+# End-to-end tests against the Django example. The run ends with the server's error, immediately, and with its exit status.
 set -eu
 cd "$(dirname "$0")/../django_project"
 exec devpatch run --failfast --failfast-exit-code=9 --error-log=errors.jsonl \

@@ -1,4 +1,4 @@
-"""DEVPATCH_FASTRELOAD: the reloader acts on a change at once, and the next worker's libraries are imported by then.
+"""DEVPATCH_FASTRELOAD: the reloader acts on a change immediately, and the next worker's libraries are imported by then.
 
 It works together with fail-safe, which runs the supervisor and the workers. The two meet in
 ``devpatch.lifecycle.file_changes`` and ``devpatch.lifecycle.standbys``.
@@ -41,7 +41,7 @@ class FastReload(Feature):
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
         """See Feature.announcement."""
-        how = "a change reloads it at once"
+        how = "a change reloads it immediately"
         if settings[self.switch] != switches.EVENTS:
             how += ", and a standby imports the libraries ahead"
         return f"{self.name} is on for {start.server}, which turns fail-safe on too: {how}"

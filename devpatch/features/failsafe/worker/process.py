@@ -58,7 +58,7 @@ class WorkerProcess:
         """Report to the supervisor. Return False if this process has already reported why it ends. Never raises."""
         with self._lock:
             if what not in _ASIDE and self._slow_load is not None:
-                self._slow_load.done()  # Under the lock, because two threads may report at once.
+                self._slow_load.done()  # Under the lock, because two threads may report concurrently.
             if what is not Report.SERVING and what not in _ASIDE:
                 if self.verdict is not None:
                     return False
