@@ -104,7 +104,6 @@ def watchdog(session):
 
 @nox.session(python="3.11")
 def docs(session):
-    """Build the site, with warnings as errors, and check the transcripts."""
-    install(session, "mkdocs-material", "gunicorn")
-    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp())
+    """Build the site, with warnings as errors, and check its links and its transcripts."""
+    install(session, "mkdocs-material", "gunicorn", "watchfiles")
     pytest(session, "tests/test_docs.py", *session.posargs)

@@ -211,7 +211,7 @@ FASTRELOAD = Switch(
     boolean_or_events,
     False,
     f"{BOOLEAN_VALUES}, or {EVENTS}",
-    "reload immediately when a file is saved, in a standby that has imported the libraries; events: without the standby",
+    "reload immediately when a file is saved, in a standby that has imported the libraries; events: without it",
 )
 
 EXC_INFO = _flag(

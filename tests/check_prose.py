@@ -26,7 +26,7 @@ HOUSE_RULES = {
     r"notices? the mend|the mend|mends|mended": '"fix", "repair" or "the next change"',
     r"becomes the same command": '"runs the same command again"',
     r"times as (good|fast|many)": '"three times faster", or the figures',
-    r"utili[sz]e[sd]?|leverag(e|es|ing)|seamless(ly)?|blazing(ly)?|powerful|effortless(ly)?": "a plain word, or nothing",
+    r"utili[sz]e[sd]?|leverag(e|es|ing)|seamless(ly)?|blazing(ly)?|effortless(ly)?": "a plain word, or nothing",
     r"simply|obviously|of course|please note": "nothing",
     r"in order to": '"to"',
     r"can not": '"cannot" or "can\'t"',
@@ -56,7 +56,7 @@ def _long_sentences(prose: str) -> list[tuple[int, str]]:
     """Return each sentence of a paragraph or a list that is longer than anyone reads in one go."""
     found, position = [], 0
     for part in re.split(r"((?<=[.!?:;|])\s|\n\s*\n|\n\s*[-|#>])", prose):
-        words = re.findall(r"\w[\w'’-]*", part)
+        words = re.findall(r"\w[\w'-]*", part)
         if len(words) > _MAX_SENTENCE:
             line = prose.count("\n", 0, position) + 1
             found.append((line, f"a sentence of {len(words)} words: split it"))

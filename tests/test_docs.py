@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -227,19 +228,54 @@ def test_the_commands_of_the_shell_blocks_exist(page):
         assert len(words) == 1 or words[1] in COMMANDS or words[1].startswith("--"), line
 
 
-def test_the_site_is_built_without_a_warning(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the site. A warning is an error."""
     pytest.importorskip("material")
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        tmp_path / "site",
-    ]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
     environ = clean_environment(NO_MKDOCS_2_WARNING="1", DISABLE_MKDOCS_2_WARNING="true")
     result = subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert (tmp_path / "site" / "switches" / "failsafe" / "index.html").is_file()
+    return folder
+
+
+class Anchors(HTMLParser):
+    """The links, pictures and scripts of a page, and the targets in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.targets = set(), {"", "__top"}
+        self.feed(text)
+
+    def handle_starttag(self, _tag, attrs):
+        attributes = dict(attrs)
+        self.links |= {attributes[name] for name in ("href", "src") if attributes.get(name)}
+        self.targets |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
+
+
+def test_each_link_of_the_site_has_a_target(site):
+    """Each page, picture, script and anchor that a built page names is in the site."""
+    pages = {page: Anchors(page.read_text(encoding="utf-8")) for page in site.rglob("*.html")}
+    assert site / "switches" / "failsafe" / "index.html" in pages
+    checked = 0
+    for page, found in pages.items():
+        for link in found.links:
+            path, _, anchor = link.partition("#")
+            # The page for addresses that do not exist has links from the root.
+            if re.match(r"[a-z]+:|//|/", path) or page.name == "404.html":
+                continue
+            target = (page.parent / path).resolve() if path else page
+            target = target / "index.html" if target.is_dir() else target
+            assert target.is_file(), f"{page}: {link}"
+            if target in pages:
+                assert anchor in pages[target].targets, f"{page}: {link}"
+            checked += 1
+    assert checked > 500
+
+
+def test_the_site_asks_no_other_host(site):
+    """Its pages load no font, script or picture from elsewhere."""
+    for page in site.rglob("*.html"):
+        loaded = re.findall(r"(?:src|rel=\"?stylesheet\"? href)=\"?(https?:[^\" >]+)", page.read_text())
+        assert loaded == [], page

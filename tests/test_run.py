@@ -353,6 +353,15 @@ class TestWith:
         result = beside.run(beside.program(PRINT_VARIABLES), "--failfast")
         assert json.loads(result.stdout) == {}
 
+    def test_another_program_has_the_port(self, tmp_path):
+        """Otherwise the second command would test that program."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            server = (sys.executable, "manage.py", "runserver", address)
+            result = run("--failfast", "--with", f"{sys.executable} -c print('ran')", "--", *server)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"another program answers at http://{address}/ already" in result.stderr
+
     def test_an_unknown_address(self, tmp_path):
         result = run("--failfast", "--with", "true", "--", sys.executable, "server.py")
         assert result.returncode == 2

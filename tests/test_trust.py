@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import email
 import hashlib
 import json
 import os
 import re
+import sys
 import zipfile
 
 import pytest
-from installing import REPOSITORY
+from installing import REPOSITORY, execute_checked
 
 pytestmark = pytest.mark.packaging
 LINE = b"import os; ' DEVPATCH_' in ' ' + ' '.join(os.environ) and __import__('devpatch').start()\n"
@@ -115,3 +117,22 @@ def test_two_builds_of_one_commit_are_identical(toolbox, tmp_path, monkeypatch):
         digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()})
     assert len(digests[0]) == 2
     assert digests[0] == digests[1]
+
+
+def test_a_release_has_the_addresses_of_its_repository(toolbox, tmp_path):
+    """A package index shows the README alone, so each of its links and pictures is absolute there."""
+    sources, url = toolbox.sources(), "https://github.com/someone/devpatch"
+    execute_checked(sys.executable, ".github/public_addresses.py", url, "v0.1.0", cwd=sources)
+    toolbox.build(sources, tmp_path)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    addresses = dict(address.split(", ") for address in metadata.get_all("Project-URL"))
+    assert addresses.keys() == {"Source", "Documentation", "Changelog", "Issues", "Security"}
+    links = re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", metadata.get_payload())
+    linked = ["".join(pair) for pair in links]
+    assert len(linked) > 10
+    for address in [*addresses.values(), *linked]:
+        assert address.startswith(url), address
+    for address in linked:
+        assert (REPOSITORY / address.split("/v0.1.0/")[1].partition("#")[0]).is_file(), address

@@ -11,6 +11,7 @@ import http.client
 import os
 import shlex
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -75,6 +76,16 @@ def url_of(address: Address | None) -> str | None:
         return None
     host = _ANY_ADDRESS.get(address[0], address[0])
     return f"http://[{host}]:{address[1]}/" if ":" in host else f"http://{host}:{address[1]}/"
+
+
+def is_taken(url: str) -> bool:
+    """Whether a program accepts connections at ``url`` already. The second command would talk to that one."""
+    parts = urllib.parse.urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), timeout=_ANSWER_LIMIT).close()
+    except OSError:
+        return False
+    return True
 
 
 def run(server: Program, second: Program, url: str) -> int:

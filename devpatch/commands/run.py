@@ -60,6 +60,9 @@ def _run_both(
     if url is None:
         say(f"at which address does {command[0]!r} serve? add --url http://127.0.0.1:PORT/", ERROR)
         return int(ExitStatus.REFUSED)
+    if not options.url and beside.is_taken(url):
+        say(f"another program answers at {url} already; end it, or choose another port", ERROR)
+        return int(ExitStatus.REFUSED)
     server = beside.Program(str(path), command, environ)
     return beside.run(server, beside.Program(str(second_path), second, dict(os.environ)), url)
 
