@@ -1,6 +1,6 @@
 """Every DEVPATCH_ variable: its name, how it is read, its default and a line of help.
 
-Messages, ``python -m devpatch`` and the README's table are made from this table.
+Messages, ``python -m devpatch`` and the table of the reference are made from this table.
 """
 
 from __future__ import annotations

@@ -30,10 +30,14 @@ body {{ margin: 0; padding: 14px; display: grid; grid-template-columns: 1fr 1fr;
 div, img {{ border-radius: 8px; border: 1px solid {line}; height: 398px; box-sizing: border-box; width: 100%; }}
 div {{ background: #16181d; color: #c9d1d9; padding: 12px 14px; white-space: pre-wrap; overflow: hidden; }}
 img {{ object-fit: cover; object-position: top left; }}
-b {{ color: #e3b341; font-weight: normal; }} i {{ color: #6e7681; font-style: normal; }} u {{ color: #fff; text-decoration: none; }}
+b, i, u {{ font-weight: normal; font-style: normal; text-decoration: none; }}
+b {{ color: #e3b341; }} i {{ color: #6e7681; }} u {{ color: #fff; }}
 </style><div>{terminal}</div><img src="data:image/png;base64,{page}">
 """
-SCHEMES = {"light": {"background": "#ffffff", "line": "#d0d7de"}, "dark": {"background": "#0d1117", "line": "#30363d"}}
+SCHEMES = {
+    "light": {"background": "#ffffff", "line": "#d0d7de"},
+    "dark": {"background": "#0d1117", "line": "#30363d"},
+}
 
 
 def terminal(output: str) -> str:
@@ -64,7 +68,9 @@ def main() -> None:
     try:
         wait_until_serving(server)
         server.get("/")
-        views.write_text(whole.replace("votes = []", 'votes = [int(vote) for vote in request.GET.getlist("vote")'))
+        views.write_text(
+            whole.replace("votes = []", 'votes = [int(vote) for vote in request.GET.getlist("vote")')
+        )
         wait_for(lambda: "waiting for a change" in server.stdout, lambda: server.stdout)
         pages = shoot(f"http://127.0.0.1:{port}/")
         views.write_text(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_nearest_name():
 
 
 def markdown() -> str:
-    """Return the table of switches of the README."""
+    """Return the table of switches of the reference."""
     rows = ["| variable | values | unset | what it does |", "| --- | --- | --- | --- |"]
     for switch in switches.SWITCHES:
         default = (
@@ -104,6 +105,11 @@ def markdown() -> str:
     return "\n".join(rows)
 
 
-def test_the_readme_has_the_table():
+@pytest.mark.parametrize("switch", switches.SWITCHES, ids=lambda switch: switch.name)
+def test_the_readme_has_a_row(switch):
+    """The row has a value that is valid, and a link to the page of the switch."""
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    assert readme.partition("<!-- switches -->\n")[2].startswith(markdown() + "\n<!-- /switches -->")
+    page = f"docs/switches/{switch.flag[2:]}.md"
+    ((value, link),) = re.findall(rf"^\| \[`{switch.name}=(.+)`\]\((.+?)\) \| \S", readme, re.MULTILINE)
+    assert link == page
+    assert switches.read({switch.name: value}).problems == []
