@@ -228,6 +228,21 @@ def test_the_commands_of_the_shell_blocks_exist(page):
         assert len(words) == 1 or words[1] in COMMANDS or words[1].startswith("--"), line
 
 
+@pytest.mark.parametrize("name", ["costs", "reload"])
+def test_the_plots_show_the_figures_of_the_tables(name):
+    """`python benchmarks/plots.py` draws them again. The date, the machine and the noise stand below."""
+    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    part = next(part for part in text.split("\n## ") if f"benchmark-{name}-light.svg" in part)
+    first = r"on against off: fail-fast \| ([\d.]+)" if name == "costs" else r"\| ([\d.]+) \("
+    figures = re.findall(first, part)
+    (measured,) = re.findall(r"^Measured: (.+)$", part, re.MULTILINE)
+    assert figures
+    for scheme in ("light", "dark"):
+        plot = (DOCS / f"benchmark-{name}-{scheme}.svg").read_text(encoding="utf-8")
+        for shown in [*figures, measured]:
+            assert f">{shown}<" in plot, f"{shown}: run python benchmarks/plots.py"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Build the site. A warning is an error."""

@@ -1,0 +1,110 @@
+"""Draw the tables of docs/benchmarks.md: ``python benchmarks/plots.py``, with matplotlib.
+
+The tables stay the only source of the figures. Run it again when one has changed; a test compares them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SCHEMES = {"light": ("#1f2328", "#d0d7de"), "dark": ("#e6edf3", "#444c56")}
+COLOURS = ("#8c959f", "#bf8700", "#0969da", "#1a7f37")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the table below ``heading`` in docs/benchmarks.md, with its header first."""
+    part = (
+        (DOCS / "benchmarks.md")
+        .read_text(encoding="utf-8")
+        .partition(f"## {heading}\n")[2]
+        .partition("\n## ")[0]
+    )
+    lines = [line for line in part.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in cells if not row[0].startswith("---")]
+
+
+def measured_on(heading: str) -> str:
+    """Return the line that tells date, machine and noise."""
+    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    return re.search(r"^Measured: (.+)$", text, re.MULTILINE)[1]
+
+
+def style(axes, scheme: str, heading: str) -> None:
+    """Draw what surrounds the data."""
+    text, line = SCHEMES[scheme]
+    axes.tick_params(colors=text, length=0)
+    axes.xaxis.label.set_color(text)
+    axes.title.set_color(text)
+    axes.grid(axis="x", color=line, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.figure.text(0.01, 0.01, measured_on(heading), color=text, fontsize=7.5)
+
+
+def save(figure, name: str, scheme: str) -> None:
+    """Write the picture without the date, so that the same figures give the same file."""
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    metadata = {"Date": None, "Creator": None}
+    figure.savefig(DOCS / f"{name}-{scheme}.svg", transparent=True, metadata=metadata)
+    pyplot.close(figure)
+
+
+def reloads(scheme: str) -> None:
+    """Draw the seconds from the save to the new answer: a bar to the median, and a line to the worst."""
+    heading = "`DEVPATCH_FASTRELOAD`"
+    (_, *ways, _), *servers = rows(heading)
+    text, _line = SCHEMES[scheme]
+    figure, axes = pyplot.subplots(figsize=(8.4, 4.2))
+    for number, (way, colour) in enumerate(zip(ways, COLOURS, strict=True)):
+        for row, server in enumerate(servers):
+            median, worst = map(float, re.fullmatch(r"([\d.]+) \(([\d.]+)\)", server[number + 1]).groups())
+            y = row + (number - 1.5) * 0.2
+            axes.barh(y, median, 0.17, color=colour, label=way if row == 0 else None)
+            axes.plot([median, worst], [y, y], color=colour, linewidth=1.2)
+            axes.text(worst + 0.02, y, f"{median:.2f}", va="center", fontsize=8, color=text)
+    names = [re.sub(r" with |, ", "\nwith ", server[0], count=1) for server in servers]
+    axes.set_yticks(range(len(servers)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds from the save to the new answer: bar to the median, line to the worst")
+    axes.legend(frameon=False, labelcolor=text, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    style(axes, scheme, heading)
+    save(figure, "benchmark-reload", scheme)
+
+
+def costs(scheme: str) -> None:
+    """Draw the requests per second with a switch on against off, with 95 % intervals."""
+    heading = "What a switch costs"
+    points = []
+    for what, measured, _wanted in rows(heading):
+        if what.startswith(("requests/s of runserver, on against off", "requests/s of flask run, on")):
+            server = "runserver" if "runserver" in what else "flask run"
+            points.append((f"fail-fast, {server}", measured))
+    text, _line = SCHEMES[scheme]
+    figure, axes = pyplot.subplots(figsize=(8.4, 2.2))
+    for row, (_name, measured) in enumerate(points):
+        middle, low, high = map(float, re.match(r"([\d.]+) \[([\d.]+), ([\d.]+)\]", measured).groups())
+        axes.plot([low, high], [row, row], color=COLOURS[2], linewidth=2)
+        axes.plot([middle], [row], "o", color=COLOURS[2])
+        axes.text(middle, row - 0.2, f"{middle:.3f}", ha="center", fontsize=8, color=text)
+    axes.set_yticks(range(len(points)), [name for name, _measured in points])
+    axes.set_ylim(len(points) - 0.5, -0.6)
+    axes.set_xlim(0.9, 1.01)
+    axes.set_xlabel("requests per second, on against off (1 = as without devpatch), 95 % interval")
+    style(axes, scheme, heading)
+    save(figure, "benchmark-costs", scheme)
+
+
+if __name__ == "__main__":
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "devpatch", "font.size": 9})
+    for name in SCHEMES:
+        reloads(name)
+        costs(name)
