@@ -67,7 +67,16 @@ def full(session):
     `nox -s full -- --all` takes three times as long. It runs each variation of a server, and each breakage of
     each file.
     """
-    optional = ("daphne", "gunicorn", "uvicorn", "cryptography", "pyopenssl", "python-dotenv")
+    optional = (
+        "daphne",
+        "gunicorn",
+        "uvicorn",
+        "hypercorn",
+        "waitress",
+        "cryptography",
+        "pyopenssl",
+        "python-dotenv",
+    )
     optional += ("flask-sqlalchemy", "flask-caching", "psycopg[binary]", "watchfiles")
     optional += ("django-debug-toolbar", "flask-debugtoolbar")
     tracing = ("django", "flask", "sqlite3", "sqlalchemy")
