@@ -145,10 +145,10 @@ def create(python: Path, kind: Kind, folder: Path, apps: tuple[str, ...]) -> Non
         shutil.copytree(REPOSITORY / "examples" / "django_project", folder, dirs_exist_ok=True)
         more = ("django_extensions", *kind.apps, *apps)
         _append(folder / "mysite" / "settings.py", f"\nINSTALLED_APPS = [*INSTALLED_APPS, *{more!r}]\n")
-        urls = folder / "mysite" / "urls.py"
-        urls.write_text(
-            urls.read_text() + "\nfrom polls import views as _v\nurlpatterns += [path('', _v.index)]\n"
+        urls = (
+            "from django.urls import path\nfrom polls import views\nurlpatterns = [path('', views.index)]\n"
         )
+        (folder / "mysite" / "urls.py").write_text(urls)
     _add_modules(folder / "bulk", kind.modules, kind.classes)
     for number in range(kind.files):
         file = folder / "data" / str(number // 200) / f"{number}.txt"
