@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measuring import REPOSITORY
 
-DJANGO = "from django.http import HttpResponse\ndef index(request): return HttpResponse('{version}')\nresults = index\n"
+DJANGO = "from django.http import HttpResponse\ndef index(request): return HttpResponse('{version}')\n"
 FLASK = (
     "import sys\nfrom flask import Flask\napp = Flask(__name__)\n"
     "@app.get('/')\ndef index(): return '{version}'\n"
@@ -143,7 +143,7 @@ def create(python: Path, kind: Kind, folder: Path, apps: tuple[str, ...]) -> Non
         _append(folder / "wag" / "settings" / "base.py", f"\nINSTALLED_APPS = [*INSTALLED_APPS, *{apps!r}]\n")
     elif "manage.py" in kind.arguments:
         shutil.copytree(REPOSITORY / "examples" / "django_project", folder, dirs_exist_ok=True)
-        more = ("django_extensions", *kind.apps, *apps)
+        more = (*kind.apps, *apps)
         _append(folder / "mysite" / "settings.py", f"\nINSTALLED_APPS = [*INSTALLED_APPS, *{more!r}]\n")
         urls = (
             "from django.urls import path\nfrom polls import views\nurlpatterns = [path('', views.index)]\n"
