@@ -110,7 +110,8 @@ WAYS = (
     Way("fast reload", {"DEVPATCH_FASTRELOAD": "1"}),
 )
 _UVICORN = ("-m", "uvicorn", "--reload", "--interface", "wsgi", "--port", "{port}", "{application}")
-_HUPPER = ("-m", "hupper", "-m", "manage", "runserver", "--noreload", "{port}")
+_HUPPER_COMMAND = "from hupper.cli import main; main()"  # It can't be run by -m.
+_HUPPER = ("-c", _HUPPER_COMMAND, "-m", "manage", "runserver", "--noreload", "{port}")
 _JURIGGED = ("-m", "jurigged", "manage.py", "runserver", "--noreload", "{port}")
 # What a user would choose instead.
 OTHERS = (
