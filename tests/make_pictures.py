@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND = "DEVPATCH_FAILSAFE=1 python manage.py runserver"
 # The lines of the terminal that the picture has. An ellipsis stands for the others.
-SHOWN = re.compile(r'devpatch: |Starting dev|.*"GET / |SyntaxError|    votes|    +\^')
+SHOWN = re.compile(r'devpatch: |Starting dev|.*"GET / |SyntaxError|    votes|    +\^$')
 FOLDER = re.compile(r"; waiting for a change in [^;]*; ")
 
 PAGE = """
