@@ -287,3 +287,21 @@ def test_it_contradicts_fail_safe_turned_off(project):
 def git(folder, *words):
     options = ["-c", "user.name=name", "-c", "user.email=name@example.org"]
     subprocess.run(["git", *options, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.long
+def test_a_file_that_goes_away_and_comes_back(serve_project, events):
+    """Django lists the modules' files when a module was imported since its last look. Here it is gone just then."""
+    pytest.importorskip("django")
+    views = "\ndef page(request): return _Response('{}')\n"
+    server = serve_project(django_files(views=views.format("old")), *RUNSERVER, **EVENTS)
+    assert server.get("/page/").body == b"old"
+    time.sleep(3)  # The worker is idle, and has imported what it needs for that.
+    (file,) = [path for path in server.directory.rglob("views.py") if "def page" in path.read_text()]
+    away = file.with_suffix(".away")
+    file.rename(away)
+    time.sleep(2)
+    away.rename(file)
+    time.sleep(1.5)
+    file.write_text(file.read_text().replace("old", "new"))
+    wait_for(lambda: server.get("/page/").body == b"new", lambda: server.stderr)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from .. import switches
 from ..console import ERROR, WARNING, say
+from ..features.failsafe.failure import HEADER
 from ..features.failsafe.supervisor.command_lines import Address
 from ..lifecycle.endings import ExitStatus
 
@@ -51,6 +52,10 @@ class Program(NamedTuple):
 
     def __str__(self) -> str:
         return shlex.join(self.command)
+
+
+class _Broken(Exception):
+    """Fail-safe answers, because the server's code could not be loaded."""
 
 
 class _Interrupted(Exception):
@@ -104,6 +109,9 @@ def run(server: Program, second: Program, url: str) -> int:
         while all(process.poll() is None for process in running):
             time.sleep(_POLL_INTERVAL)
         return _outcome(running[0], running[1], server)
+    except _Broken:
+        say("the server's code is broken, see above; so nothing was run beside it", ERROR)
+        return int(ExitStatus.FAILED)
     except _Interrupted as interrupted:
         _let_end(running, interrupted.args[0])
         return _SIGNALLED + int(interrupted.args[0])
@@ -124,7 +132,10 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _answers(server: subprocess.Popen[bytes], url: str) -> bool:
-    """Wait until ``url`` answers with any status. Return False if the server ends before, or takes too long."""
+    """Wait until ``url`` answers with any status. Return False if the server ends before, or takes too long.
+
+    Raises _Broken.
+    """
     started, has_hinted = time.monotonic(), False
     while server.poll() is None and time.monotonic() - started < _START_LIMIT:
         try:
@@ -134,12 +145,12 @@ def _answers(server: subprocess.Popen[bytes], url: str) -> bool:
             time.sleep(_POLL_INTERVAL)
         if not has_hinted and time.monotonic() - started > _HINT_AFTER:
             has_hinted = True
-            say(f"no answer from {url} yet; if the server has another address, add --url", WARNING)
+            say(f"no answer from {url} yet: see above for an error; for another address, add --url", WARNING)
     return False
 
 
 def _request(url: str) -> None:
-    """Send a GET request and read the head of the response. Raises OSError, HTTPException."""
+    """Send a GET request and read the response. Raises OSError, HTTPException, _Broken."""
     parts = urllib.parse.urlsplit(url)
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
@@ -151,7 +162,10 @@ def _request(url: str) -> None:
     try:
         target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         connection.request("GET", target, headers={"Connection": "close"})
-        connection.getresponse().read()
+        response = connection.getresponse()
+        response.read()
+        if response.headers.get(HEADER):
+            raise _Broken
     finally:
         connection.close()
 

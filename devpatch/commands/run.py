@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(words)
     if not command:
         parser.error("name a command, such as: devpatch run --failfast -- python manage.py runserver")
+    if "--" in command and words and words[-1].endswith(f"={switches.ON}") and not shutil.which(command[0]):
+        option = words[-1].partition("=")[0]
+        parser.error(f"write the value of {option} as {option}={command[0]}, and -- before the command")
     environ = _environment(options)
     if environ is None:
         return int(ExitStatus.REFUSED)
@@ -77,7 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     for switch in switches.SWITCHES:
         named = f"{switch.help} ({switch.name}: {switch.allowed})".replace("%", "%%")
-        parser.add_argument(switch.flag, dest=switch.name, metavar="VALUE", help=named)
+        # _split has added a value to each of those that need none.
+        parser.add_argument(
+            switch.flag,
+            dest=switch.name,
+            help=named,
+            nargs="?" if switch.is_on_or_off else None,
+            metavar="=VALUE" if switch.is_on_or_off else "VALUE",
+        )
     preset = " ".join(switch.flag for switch in PRESET)
     parser.add_argument("--all", action="store_true", help=f"the same as {preset}")
     parser.add_argument(
@@ -105,8 +115,10 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
         if not word.startswith("-"):
             return options, [word, *rest]
         options.append(f"{word}={switches.ON}" if word in bare else word)
-        if word in valued and (value := next(rest, None)) is not None:
+        if word in valued and (value := next(rest, "--")) != "--":
             options[-1] += f"={value}"
+        elif word in valued:
+            break  # The value is missing.
     return options, list(rest)
 
 

@@ -11,6 +11,10 @@ from ...lifecycle.failures import principal, title_of
 _MAX_MESSAGE = 200  # characters
 
 
+# A header of each answer that shows a failure. Its value is the name of the feature.
+HEADER = "X-Devpatch"
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a worker is broken. ``text`` is the traceback, or what is known if there is none.

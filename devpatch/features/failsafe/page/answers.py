@@ -16,7 +16,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from .... import console, switches
-from ..failure import Failure
+from ..failure import HEADER, Failure
 from . import html
 from .editor import Editor
 from .request import Request
@@ -50,7 +50,7 @@ def _answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes
     if request.path == html.EVENTS_PATH and request.method == "GET":
         return None
     kind = request.prefers((_HTML, _JSON, _TEXT))
-    headers: dict[str, str] = {"Vary": "Accept"}
+    headers: dict[str, str] = {"Vary": "Accept", HEADER: "fail-safe"}
     if kind == _HTML:
         nonce = secrets.token_urlsafe(16)
         editor = Editor.of(switches.read(os.environ))

@@ -7,6 +7,7 @@ supervisor sends a message, or after a long time.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -46,8 +47,17 @@ class Pauses(file_changes.Pauses):
     def sleep(self, seconds: float) -> None:
         """See file_changes.Pauses."""
         self._report()
-        if sessions.worker.wait_for_message(NET if self._is_notified else seconds):
-            self._is_notified = True
+        # Django lists the files of the modules when modules were imported since its last look, and a file that is
+        # gone just then stays off its list. So it looks as soon as it always did after an import.
+        modules = len(sys.modules)
+        deadline = time.monotonic() + (NET if self._is_notified else seconds)
+        while len(sys.modules) == modules and not ending.requested:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if sessions.worker.wait_for_message(min(left, seconds)):
+                self._is_notified = True
+                break
 
     def _report(self) -> None:
         """Report to the supervisor what the reloader watches, if that is new."""
