@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from fastreload import EVENTS, Project, children
+from fastreload import EVENTS, FAST, Project, children
 from harness import DevServer, clean_environment, free_port, wait_for
 from projects import RUNSERVER, django_files
 
@@ -294,7 +294,7 @@ def test_a_file_that_goes_away_and_comes_back(serve_project, events):
     """Django lists the modules' files when a module was imported since its last look. Here it is gone just then."""
     pytest.importorskip("django")
     views = "\ndef page(request): return _Response('{}')\n"
-    server = serve_project(django_files(views=views.format("old")), *RUNSERVER, **EVENTS)
+    server = serve_project(django_files(views=views.format("old")), *RUNSERVER, **FAST)
     assert server.get("/page/").body == b"old"
     time.sleep(3)  # The worker is idle, and has imported what it needs for that.
     (file,) = [path for path in server.directory.rglob("views.py") if "def page" in path.read_text()]
