@@ -211,7 +211,7 @@ FASTRELOAD = Switch(
     boolean_or_events,
     False,
     f"{BOOLEAN_VALUES}, or {EVENTS}",
-    "reload immediately when a file is saved, in a standby that has imported the libraries; events: without it",
+    "reload immediately when a file is saved, by a standby that has the libraries; events: without a standby",
 )
 
 EXC_INFO = _flag(
@@ -223,14 +223,14 @@ ON_ERROR = Switch(
     callables,
     (),
     "package.module:callable, several separated by commas",
-    "call each of them with an ErrorEvent for every unhandled request error and every failed load that is held",
+    "call these functions with an ErrorEvent for each unhandled request error and each failed load",
 )
 ERROR_LOG = Switch(
     "DEVPATCH_ERROR_LOG",
     str,
     (),
     "the path of a file",
-    "append every unhandled request error and every failed load that is held to the file, one JSON object per line",
+    "append each unhandled request error and each failed load to this file, as a line of JSON",
 )
 SUMMARY = Switch(
     "DEVPATCH_SUMMARY",
@@ -324,12 +324,17 @@ class Settings:
     @property
     def hints(self) -> list[str]:
         """One line for each switch that has no effect without another one."""
-        failfast = self.readings[FAILFAST.name]
-        if self.readings[FAILFAST_EXIT_CODE.name].is_set and not failfast.is_set:
-            return [
-                f"{FAILFAST_EXIT_CODE.name} has no effect without {FAILFAST.name}: set {FAILFAST.name}=1 too"
-            ]
-        return []
+        needs = {
+            FAILFAST_EXIT_CODE: FAILFAST,
+            SUMMARY_LOG: SUMMARY,
+            SUMMARY_SLOW: SUMMARY,
+            SUMMARY_IGNORE: SUMMARY,
+        }
+        return [
+            f"{switch.name} has no effect without {other.name}: set {other.name}=1 too"
+            for switch, other in needs.items()
+            if self.readings[switch.name].is_set and not self.readings[other.name].is_set
+        ]
 
     @property
     def disabled(self) -> bool:

@@ -76,6 +76,13 @@ class TestWithoutAnotherSwitch:
         hint = "devpatch: DEVPATCH_FAILFAST_EXIT_CODE has no effect without DEVPATCH_FAILFAST: "
         assert server.stderr.count(hint) == number
 
+    @pytest.mark.parametrize(("variables", "number"), [({}, 1), ({"DEVPATCH_SUMMARY": "1"}, 0)])
+    def test_a_log_of_the_summary_alone_is_reported(self, serve, tmp_path, variables, number):
+        path = str(tmp_path / "costs.jsonl")
+        server = serve(BY_ID["wsgiref-serve_forever"], DEVPATCH_SUMMARY_LOG=path, **variables)
+        hint = "devpatch: DEVPATCH_SUMMARY_LOG has no effect without DEVPATCH_SUMMARY: "
+        assert server.stderr.count(hint) == number
+
 
 @pytest.mark.long
 class TestUnknownNames:

@@ -100,7 +100,7 @@ class TestSwitches:
         result = run("--help")
         assert result.returncode == 0
         for switch in switches.SWITCHES:
-            assert f"{switch.flag} VALUE" in result.stdout
+            assert f"{switch.flag} {'[=VALUE]' if switch.is_on_or_off else 'VALUE'}" in result.stdout
 
     def test_no_command(self):
         result = run("--failfast")
