@@ -64,6 +64,7 @@ def test_the_table(write):
     items = [line("items/", 900, queries=12, alike=11), line("items/", 100, queries=8, alike=7)]
     other = [
         line("items/", 1, method="POST"),
+        line("", 4),
         line(None, 2, status=404, path="/x"),
         line(None, 3, path="/bare"),
     ]
@@ -74,6 +75,7 @@ def test_the_table(write):
         ["route", "requests", "p50", "p95", "queries", "most repeated query"],
         ["GET orders/", "100", "50 ms", "95 ms", "3"],
         ["GET items/", "2", "100 ms", "900 ms", "8", "11 alike at /src/<views>.py:31"],
+        ["GET /", "1", "4.0 ms", "4.0 ms", "0"],
         ["GET /bare", "1", "3.0 ms", "3.0 ms", "0"],
         ["GET (no route)", "1", "2.0 ms", "2.0 ms", "0"],
         ["POST items/", "1", "1.0 ms", "1.0 ms", "0"],

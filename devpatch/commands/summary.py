@@ -116,7 +116,7 @@ def parse(line: str) -> Request | None:
 
 def _route_in(data: dict[str, Any]) -> str:
     if data["route"] is not None:
-        return str(data["route"])
+        return str(data["route"]) or "/"  # Django's routes do not begin with a slash.
     # A bare WSGI application has no routes.
     return _NO_ROUTE if data["status"] == HTTPStatus.NOT_FOUND else str(data["path"])
 
