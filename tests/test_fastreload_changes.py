@@ -305,3 +305,22 @@ def test_a_file_that_goes_away_and_comes_back(serve_project, events):
     time.sleep(1.5)
     file.write_text(file.read_text().replace("old", "new"))
     wait_for(lambda: server.get("/page/").body == b"new", lambda: server.stderr)
+
+
+@pytest.mark.long
+def test_django_looks_at_the_own_files_first(serve_project, events):
+    """The set stays a set of the same files, because other programs use it too."""
+    pytest.importorskip("django")
+    views = (
+        "from django.utils import autoreload as _autoreload\n"
+        "def page(request):\n"
+        "    files = _autoreload.iter_all_python_module_files()\n"
+        "    kept = isinstance(files, frozenset) and files == frozenset(files) and len(files) == len(list(files))\n"
+        "    return _Response('\\n'.join([str(kept), *map(str, files)]))\n"
+    )
+    server = serve_project(django_files(views=views), *RUNSERVER, **FAST)
+    kept, *files = server.get("/page/").body.decode().split("\n")
+    own = [str(server.directory.resolve()) in file for file in files]
+    assert kept == "True"
+    assert 2 < sum(own) < len(own)
+    assert own == sorted(own, reverse=True)

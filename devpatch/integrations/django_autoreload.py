@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 from ..lifecycle import file_changes, prompts, sessions
 from ..lifecycle.endings import ending
+from ..lifecycle.failures import is_own
 from ..lifecycle.file_changes import Watched
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
@@ -61,14 +63,33 @@ def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: 
     return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)
 
 
+class _OwnFirst(frozenset[Any]):
+    """Django's set of files. The project's own come first, so that a change there is found first."""
+
+    _order: tuple[Any, ...]
+
+    def __new__(cls, files: Iterable[Any]) -> _OwnFirst:
+        made = super().__new__(cls, files)
+        made._order = tuple(sorted(files, key=lambda path: not is_own(str(path))))
+        return made
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._order)
+
+
+_own_first = lru_cache(maxsize=1)(_OwnFirst)  # Django keeps its set too, until a module is imported.
+
+
 def _observe_modules(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    """Try again after a KeyError: an import that fails in the serving thread removes its module meanwhile.
+    """Put own files first. Try again after a KeyError: a failing import in the serving thread removes its module.
 
     Otherwise this error would end the main thread, and might be reported instead of the failed import.
     """
-    for _ in range(_ATTEMPTS if sessions.worker.is_supervised else 0):
+    if not sessions.worker.is_supervised:
+        return wrapped(*args, **kwargs)
+    for _ in range(_ATTEMPTS):
         try:
-            return wrapped(*args, **kwargs)
+            return _own_first(wrapped(*args, **kwargs))
         except KeyError:
             pass
     return wrapped(*args, **kwargs)

@@ -13,7 +13,7 @@ from ....lifecycle import file_changes
 from ....lifecycle.file_changes import Watched
 from ....lifecycle.file_names import is_source
 from .events import Events, Unavailable, load_watchfiles
-from .folders import git_locks, is_held, is_noise, silent_mount
+from .folders import git_locks, is_held, silent_mount
 from .polling import INTERVAL, Polling
 
 _LOCK_INTERVAL = 0.005  # seconds between two looks whether git has finished
@@ -81,16 +81,13 @@ class FileObserver(file_changes.Observer):
 
     def _receive(self, changed: set[str]) -> None:
         """Act on the paths that a source reports, in its thread."""
-        wanted = {path for path in changed if not is_noise(path)}
-        if changed and not wanted:
-            return
         self._received_at = time.monotonic()
         while any(map(is_held, self._locks)):
             time.sleep(_LOCK_INTERVAL)
         with self._lock:
-            self._changed |= wanted
+            self._changed |= changed
         delay = 0.0
-        if wanted and not any(map(is_source, wanted)):
+        if changed and not any(map(is_source, changed)):
             delay = self._others_at + _INTERVAL_OF_OTHERS - time.monotonic()
         if delay <= 0:
             self._notify()
