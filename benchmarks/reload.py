@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import os
 import random
 import re
@@ -152,15 +151,14 @@ class Session:
         return min(answered, default=saved + TIMEOUT) - saved
 
     def speeds(self, seconds: int) -> list[int]:
-        """Ask without a pause over one connection, and return the number of answers in each second."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
+        """Ask without a pause, and return the number of answers in each second.
+
+        Each request has a connection of its own. On a kept one, the stock server's answers wait 40 ms for the system.
+        """
         counts = [0] * seconds
         began = time.monotonic()
         while (second := int(time.monotonic() - began)) < seconds:
-            connection.request("GET", "/")
-            connection.getresponse().read()
-            counts[second] += 1
-        connection.close()
+            counts[second] += self._ask() is not None
         return counts
 
     def _processes(self) -> list[str]:
