@@ -196,7 +196,7 @@ def test_a_change_ends_a_worker_that_loads(project, events):
     project.save(version=1, head=f"import time; open({str(mark)!r}, 'x'); time.sleep(3600)")
     wait_for(mark.exists, lambda: project.said)
     project.reload(head="")
-    assert "changed, starting again" in project.said
+    assert "app.py changed while the code was loading, starting again" in project.said
 
 
 @pytest.mark.long
@@ -217,6 +217,22 @@ def test_a_template_is_served_anew_without_a_reload(serve_project, events):
     time.sleep(1.5)
     (server.directory / "templates/page.html").write_text("new ")
     wait_for(lambda: server.get("/page/").body.split() == [b"new", old[1]], lambda: server.stderr)
+
+
+@pytest.mark.long
+def test_a_syntax_error_has_the_traceback_that_python_prints(project):
+    """Python leaves out its import system. It would not if devpatch had a frame in between."""
+    module = project.folder / "broken.py"
+    module.write_text("VALUE = 1\n")
+    project.parts.update(imports="import broken", value="broken.VALUE")
+    project.start(**FAST)
+    project.wait_for_standby()
+    module.write_text("VALUE = (\n")
+    project.wait_for("waiting for a change")
+    traceback = project.said[project.said.index("Traceback") :]
+    assert "broken.py" in traceback
+    assert "importlib" not in traceback
+    assert "devpatch/" not in traceback
 
 
 class TestSources:

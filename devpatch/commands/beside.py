@@ -108,7 +108,7 @@ def run(server: Program, second: Program, url: str) -> int:
         running.append(second.start(stdin=subprocess.DEVNULL))
         while all(process.poll() is None for process in running):
             time.sleep(_POLL_INTERVAL)
-        return _outcome(running[0], running[1], server)
+        return _outcome(running[0], running[1], server.environ, second.command[0])
     except _Broken:
         say("the server's code is broken, see above; so nothing was run beside it", ERROR)
         return int(ExitStatus.FAILED)
@@ -179,10 +179,15 @@ def _status_of_early_end(server: subprocess.Popen[bytes], url: str) -> int:
     return status or int(ExitStatus.FAILED)
 
 
-def _outcome(server: subprocess.Popen[bytes], second: subprocess.Popen[bytes], program: Program) -> int:
-    if server.poll() is None and switches.read(program.environ)[switches.FAILFAST]:
+def _outcome(
+    server: subprocess.Popen[bytes], second: subprocess.Popen[bytes], environ: dict[str, str], name: str
+) -> int:
+    if server.poll() is None and switches.read(environ)[switches.FAILFAST]:
         # The last request of the second command may have failed.
-        _wait(server, _FAILFAST_LIMIT_AFTER_FAILURE if second.poll() else _FAILFAST_LIMIT)
+        limit = _FAILFAST_LIMIT_AFTER_FAILURE if second.poll() else _FAILFAST_LIMIT
+        ended = f"{name} ended with exit status {_status_of(second)}"
+        say(f"{ended}; fail-fast waits {limit:.0f} s for an error of the server")
+        _wait(server, limit)
     if server.poll() is None:
         return _status_of(second)
     status = _status_of(server)

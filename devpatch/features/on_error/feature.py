@@ -186,6 +186,9 @@ def _call(receivers: dict[str, Receiver], event: ErrorEvent) -> None:
             _reported.add(name)
             hide_own_frames(error)
             console.write("".join(traceback.format_exception(error)))
-            console.say(
-                f"on-error: {name} raised the exception above; the server goes on, and will not print that again"
+            goes_on = (
+                ""
+                if event.kind == "load"
+                else "; the server goes on, and does not repeat this until it restarts"
             )
+            console.say(f"on-error: {name} raised the exception above{goes_on}")

@@ -66,7 +66,7 @@ class Line:
                 text = f"first byte after {duration(record.first_byte)}, last after {text}"
             parts.append(f"slow: {text}" if self.is_slow else text)
         elif self.is_slow:
-            parts.append("slow")
+            parts.append(f"slow: {duration(self._total)}")
         if record.waited:
             parts.append(f"waited {duration(record.waited)} for a thread")
         return parts

@@ -202,7 +202,7 @@ class Supervisor:
                 if changes and worker.prompts():
                     self._open_prompts.say()
                 elif changes:
-                    self._waiting.announce_change(changes)
+                    self._waiting.announce_change(changes, is_loading=True)
                     worker.replace()  # It may just have begun to serve.
                     return Verdict.RELOAD
                 looked_at = time.monotonic()
@@ -234,7 +234,7 @@ class Supervisor:
             missed = [name for name in changes if name in imported]
             is_ending = Report.RELOADING in worker.reports()
             if missed and not is_ending and self._wait_for_prompts(worker):
-                self._waiting.announce_change(missed)
+                self._waiting.announce_change(missed, is_loading=True)
                 self._standby.start_late(worker)
                 worker.replace()
                 return Verdict.RELOAD

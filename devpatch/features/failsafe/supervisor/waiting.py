@@ -113,8 +113,9 @@ class Waiting:
         console.say(f"fail-safe: the code still loads after {slow_load.LIMIT:.0f} s{what}")
         self.notify("loading", console.plain(f"The code still loads{what}."))
 
-    def announce_change(self, changes: Sequence[str]) -> None:
-        """Print what changed, and that the code starts again."""
+    def announce_change(self, changes: Sequence[str], *, is_loading: bool = False) -> None:
+        """Print what changed, and that the code starts again. ``is_loading``: no failure, a start was going on."""
         self.notify("starting")
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        console.say(f"fail-safe: {console.shown_path(changes[0])}{more} changed, starting again")
+        when = " while the code was loading" if is_loading else ""
+        console.say(f"fail-safe: {console.shown_path(changes[0])}{more} changed{when}, starting again")

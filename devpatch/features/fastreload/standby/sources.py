@@ -42,7 +42,7 @@ def is_recent(modified: float) -> bool:
 def install() -> None:
     """Change how this process reads sources."""
     loader: Any = SourceFileLoader
-    path_stats, get_code = loader.path_stats, loader.get_code
+    path_stats = loader.path_stats
 
     def stats_unless_recent(self: Any, path: str) -> Any:
         found = path_stats(self, path)
@@ -50,13 +50,24 @@ def install() -> None:
             raise OSError("changed in the current second")  # importlib then uses no .pyc
         return found
 
-    def code_read_ahead(self: Any, fullname: str) -> Any:
-        kept = _ahead.pop(self.path, None)
-        if kept is not None and stamp(self.path) == kept[0]:
-            return kept[1]
-        return get_code(self, fullname)
+    loader.path_stats, loader.get_code = stats_unless_recent, _CodeReadAhead(loader.get_code)
 
-    loader.path_stats, loader.get_code = stats_unless_recent, code_read_ahead
+
+class _CodeReadAhead:
+    """The method ``get_code`` of loaders: what was read ahead, if the file is the same, or else importlib's method.
+
+    A descriptor, because importlib removes its frames from the traceback of a SyntaxError only where all are its own.
+    """
+
+    def __init__(self, get_code: Any) -> None:
+        self._get_code = get_code
+
+    def __get__(self, loader: Any, kind: Any) -> Any:
+        if loader is not None:
+            kept = _ahead.pop(loader.path, None)
+            if kept is not None and stamp(loader.path) == kept[0]:
+                return lambda fullname: kept[1]
+        return self._get_code.__get__(loader, kind)
 
 
 def read_ahead(sources: Iterable[tuple[str, str]]) -> None:
