@@ -44,6 +44,7 @@ class Project:
             path.mkdir(parents=True)
         self.parts = {"head": "", "imports": "", "value": "None", "version": 0, "interval": 1, **parts}
         self.options: list[str] = []
+        self.program = ["app.py"]
         self.variables = {"PYTHONPATH": str(self.libraries), "PYTHONDONTWRITEBYTECODE": ""}
         self._folder = folder
         self.standbys = 0
@@ -71,7 +72,7 @@ class Project:
         self.save()
         port = free_port()
         environ = clean_environment(**{**self.variables, **variables})
-        command = [sys.executable, *self.options, "app.py", str(port)]
+        command = [sys.executable, *self.options, *self.program, str(port)]
         self.server = DevServer(command, self.folder, self._folder, port, environ)
         self.server.start()
         self.server.wait_until_ready()

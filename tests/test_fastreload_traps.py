@@ -242,6 +242,31 @@ def test_sitecustomize_runs_before_libraries_are_imported(project):
     assert "True" in project.answer()
 
 
+def test_a_library_that_asks_for_a_class_of_the_code(project):
+    """As many do for the project's model of users. The class in the library is no patch."""
+    project.library("asker", "import sys\nModel = sys.modules['__main__'].Model\n")
+    project.parts.update(head="class Model: pass", imports="import asker", value="asker.Model is Model")
+    assert warmed(project, "asker") == set()
+    assert COLD not in project.said
+
+
+def test_a_patched_library_that_stays_cold(project):
+    """No library has seen the original, so there is a standby."""
+    project.library("asker", "import sys\nsys.modules['__main__'].Model\ndef f(): return 'original'\n")
+    project.library("taker", "from asker import f\nRESULT = f()\n")
+    patch = "import asker\ndef patched(): return 'patched'\nasker.f = patched\nimport taker"
+    project.parts.update(head="class Model: pass", imports=patch, value="taker.RESULT == 'patched'")
+    assert warmed(project, "asker", "taker") == set()
+    assert COLD not in project.said
+
+
+def test_a_program_that_runs_as_a_module(project):
+    """Python imports runpy for it when the standby goes, though the standby has imported it."""
+    project.program = ["-m", "app"]
+    assert warmed(project) == set()
+    assert COLD not in project.said
+
+
 class TestPatches:
     """The code changes what libraries import. Then there is no standby at all, and one line says why."""
 

@@ -23,6 +23,7 @@ _STEP_WITHOUT_EDITS = 40
 _LONGEST_BATCH = 1600
 _TIMEOUT = 5000
 _EDITING = 300.0  # seconds after a change in which the next one is likely
+_MAX_TRIES = 5  # in a row to watch the folders, if one of them goes away meanwhile
 _ADDED = 1  # watchfiles.Change.added
 _EACH_FOLDER = sys.platform == "linux"
 
@@ -70,8 +71,16 @@ class Events(threading.Thread):
         """See threading.Thread."""
         try:
             notify = load_watchfiles()
+            tries = 0
             while not self._stop_event.is_set():
-                self._watch(notify, self._paths())
+                try:
+                    self._watch(notify, self._paths())
+                    tries = 0
+                except FileNotFoundError:
+                    # Some programs make a folder, such as one for a search index, for a moment only.
+                    tries += 1
+                    if tries == _MAX_TRIES:
+                        raise
         except Unavailable as error:
             self._fail_with(str(error))
         except Exception as error:  # An exhausted limit is an OSError, or an error of watchfiles' own.

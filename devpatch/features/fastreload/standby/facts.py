@@ -25,6 +25,7 @@ _PAUSE = 0.001
 _OURS = ("devpatch", "wrapt")
 _NAMESPACE: Any = vars(ModuleType)["__dict__"]
 _PROGRAM = ("__main__", "__mp_main__")  # multiprocessing gives the program's module a second name
+_RUNNER = "runpy"  # For -m, Python imports it when a standby goes, even if the standby has imported it.
 
 Identity = list[Any]  # the file of a module, and the folders of a package; None for what it has not
 
@@ -56,6 +57,7 @@ def collect(recording: Recording) -> dict[str, Any]:
     """Return the facts of this process."""
     modules = dict(sys.modules)
     names = [name for name in recording.names if name in modules and name.partition(".")[0] not in _OURS]
+    patches = _own_patches(modules)
     return {
         "names": [[name, *identity(modules[name])] for name in names],
         "present": sorted(modules),
@@ -63,7 +65,8 @@ def collect(recording: Recording) -> dict[str, Any]:
         "changed": recording.changed(),
         "path": [entry for entry in sys.path if isinstance(entry, str)],
         "finders": finders(),
-        "refusal": quick_refusal(recording) or _own_patch(modules),
+        "patches": patches,
+        "refusal": quick_refusal(recording) or _patch_of_early_module(patches, recording),
     }
 
 
@@ -113,9 +116,13 @@ def _late_switch(recording: Recording) -> str | None:
     return f"the code sets {names[0]}" if names else None
 
 
-def _own_patch(modules: dict[str, Any]) -> str | None:
-    """Return that the code has replaced a function or class of a library, or None."""
+def _own_patches(modules: dict[str, Any]) -> dict[str, str]:
+    """Return the functions and classes of libraries that are the code's own: one for each module, by its name.
+
+    The code has put them there, or a library has asked for them by name, such as for the project's model of users.
+    """
     own = {name for name in modules if is_own_module(name, modules)}
+    patches: dict[str, str] = {}
     began = time.perf_counter()
     for name, module in modules.items():
         if name in own or not is_module(module) or name.partition(".")[0] in _OURS:
@@ -125,7 +132,19 @@ def _own_patch(modules: dict[str, Any]) -> str | None:
             began = time.perf_counter()
         for attribute, value in _members(module):
             if _origin(value) in own and not (name in ("sys", "threading") and attribute in _HOOKS):
-                return f"the code replaces {name}.{attribute}"
+                patches[name] = f"{name}.{attribute}"
+                break
+    return patches
+
+
+def _patch_of_early_module(patches: dict[str, str], recording: Recording) -> str | None:
+    """Return that the code has replaced something in a module which is imported before it, or None.
+
+    A module that is imported after the code has begun may be patched: no library has seen the original then.
+    """
+    for name, attribute in patches.items():
+        if name in recording.ahead or name not in recording.names:
+            return f"the code replaces {attribute}"
     return None
 
 
@@ -139,19 +158,18 @@ def contents() -> Contents:
 
 
 def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
-    """Do what ``_own_patch`` does in a few milliseconds, without the methods of classes.
+    """Return what the code has replaced in a ``warmed`` module, in a few milliseconds, without the methods of classes.
 
-    Most of the ``warmed`` modules have not changed, so they need no closer look.
+    Most of the modules have not changed, so they need no closer look.
     """
-    for name, (module, _values) in warmed.items():
-        if modules.get(name, module) is not module and name not in _PROGRAM:
-            return f"the code replaces the module {name}"
     own = {name for name in modules if name not in warmed and is_own_module(name, modules)}
     own.update(_PROGRAM)
-    for name, module in modules.items():
-        if name in own or not is_module(module) or name.partition(".")[0] in _OURS:
+    for name, (module, values) in warmed.items():
+        if name in (*_PROGRAM, _RUNNER) or name.partition(".")[0] in _OURS:
             continue
-        if name in warmed and _are_same(values_of(module).values(), warmed[name][1]):
+        if modules.get(name, module) is not module:
+            return f"the code replaces the module {name}"
+        if _are_same(values_of(module).values(), values):
             continue
         for attribute, value in list(values_of(module).items()):
             if _origin(value) in own and attribute not in _HOOKS:

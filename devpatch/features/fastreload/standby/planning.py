@@ -84,7 +84,8 @@ class Planning(standbys.Preparation):
             plan = self._probing.step()
         except CannotPlan as error:
             self._stop_probing()
-            self.refuse(str(error))
+            self._plan = None  # The facts stay: other workers with the same ones need no probes.
+            self._say_cold(str(error))
             return
         if plan is None:
             return
@@ -121,15 +122,18 @@ class Planning(standbys.Preparation):
         self._failures += 1
         self._forget_plan()
         if self._failures == _MAX_FAILURES:
-            self._say("fast reload starts cold: imports fail in the standby")
+            self._say_cold("imports fail in the standby")
 
     def refuse(self, reason: str) -> None:
         """See standbys.Preparation."""
         self._forget_plan()
-        self._say(f"fast reload starts cold: {reason}")
+        self._say_cold(reason)
 
     def _forget_plan(self) -> None:
         self._plan = self._planned = None
+
+    def _say_cold(self, reason: str) -> None:
+        self._say(f"fast reload starts cold: {reason}")
 
     def _say(self, message: str) -> None:
         if message not in self._said:
@@ -212,6 +216,9 @@ class _Probing:
         if hooks := sorted(set(self._facts["finders"]) - set(result["finders"])):
             raise CannotPlan(f"the code adds an import hook, {hooks[0]}")
         kept = {name for name, *_identity in self._plan["names"]}
+        for name, attribute in self._facts["patches"].items():
+            if name in kept:
+                raise CannotPlan(f"the code replaces {attribute}")
         rest = [(name, file) for name, file, _path in self._facts["names"] if name not in kept]
         return {
             **self._plan,
@@ -264,7 +271,12 @@ def _described(facts: Facts, cold: Container[str]) -> _Described:
     modules = frozenset(
         (name, file, tuple(path or ())) for name, file, path in facts["names"] if name not in cold
     )
-    others = frozenset(facts["changed"].items()), tuple(facts["path"]), tuple(facts["finders"])
+    others = (
+        frozenset(facts["changed"].items()),
+        tuple(facts["path"]),
+        tuple(facts["finders"]),
+        frozenset(facts["patches"].items()),
+    )
     return _Described(modules, others)
 
 

@@ -22,7 +22,7 @@ class Recording:
     def __init__(self, warmed: list[str]) -> None:
         """``warmed`` are the names of the modules that this worker has imported as a standby, in order."""
         self.names: dict[str, None] = dict.fromkeys(warmed)
-        self.is_warm = bool(warmed)
+        self.ahead = frozenset(warmed)
         self._environ = dict(os.environ)
         self.has_seen_begin = False  # of the program
         self.reads: dict[str, list[str]] = {}  # which warmed modules have read which variables
