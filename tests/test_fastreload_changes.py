@@ -15,6 +15,7 @@ from harness import DevServer, clean_environment, free_port, wait_for
 from projects import RUNSERVER, django_files
 
 from devpatch.features.fastreload.file_changes import folders
+from devpatch.features.fastreload.file_changes.events import Events
 
 pytest.importorskip("werkzeug")
 POLLS = "fast reload: it polls the files every 0.2 s, because "
@@ -91,6 +92,28 @@ def test_an_exhausted_limit_of_the_system(project, events):
     project.server.start().wait_until_ready()
     project.reload()
     assert POLLS in project.said
+
+
+@pytest.mark.long
+def test_a_folder_that_goes_away(tmp_path, events):
+    """Some programs make a folder for a moment, such as one for a search index. The others are watched nevertheless."""
+    listed = iter([[str(tmp_path), str(tmp_path / "gone")]])
+    reports, failures = [], []
+
+    class EventsOfAnEarlierLook(Events):
+        def _paths(self):
+            return next(listed, None) or super()._paths()
+
+    source = EventsOfAnEarlierLook([str(tmp_path)], [], reports.append, failures.append)
+    source.start()
+    try:
+        wait_for(lambda: reports, lambda: f"the begin; {failures}")
+        (tmp_path / "module.py").write_text("")
+        wait_for(lambda: any(str(tmp_path / "module.py") in report for report in reports), lambda: reports)
+        assert not failures
+    finally:
+        source.stop()
+        source.join()
 
 
 @pytest.mark.long

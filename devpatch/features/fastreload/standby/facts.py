@@ -167,7 +167,7 @@ def _quick_own_patch(modules: dict[str, Any], warmed: Contents) -> str | None:
     for name, (module, values) in warmed.items():
         if name in (*_PROGRAM, _RUNNER) or name.partition(".")[0] in _OURS:
             continue
-        if modules.get(name, module) is not module:
+        if name in modules and modules[name] is not module:
             return f"the code replaces the module {name}"
         if _are_same(values_of(module).values(), values):
             continue
