@@ -95,6 +95,19 @@ def test_an_exhausted_limit_of_the_system(project, events):
 
 
 @pytest.mark.long
+def test_without_threads_of_the_system_it_looks_at_the_files(project, events):
+    """As with gevent, whose threads take turns. One that waits for events would block the others."""
+    project.parts["head"] = (
+        "import _thread\nstart = _thread.start_new_thread\n"
+        "_thread.start_new_thread = lambda *arguments: start(*arguments)"
+    )
+    project.start(**EVENTS)
+    for _ in range(2):
+        project.reload()
+    assert f"{POLLS}gevent or eventlet replaces threads" in project.said
+
+
+@pytest.mark.long
 def test_a_folder_that_goes_away(tmp_path, events):
     """Some programs make a folder for a moment, such as one for a search index. The others are watched nevertheless."""
     listed = iter([[str(tmp_path), str(tmp_path / "gone")]])

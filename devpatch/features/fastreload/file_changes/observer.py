@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import socket
 import threading
 import time
 from collections.abc import Iterable
 from functools import partial
+from types import BuiltinFunctionType
 
 from ....console import WARNING, say
 from ....lifecycle import file_changes
@@ -138,6 +140,9 @@ class FileObserver(file_changes.Observer):
 
 
 def _why_no_events(folders: Iterable[str]) -> str | None:
+    if not isinstance(_thread.start_new_thread, BuiltinFunctionType):
+        # watchfiles blocks the thread in which it waits. Here that would be the whole process.
+        return "gevent or eventlet replaces threads"
     try:
         load_watchfiles()
     except Unavailable as error:
