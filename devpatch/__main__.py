@@ -16,7 +16,7 @@ from .switches import SWITCHES, closest
 # ``main(arguments)`` returns the exit status.
 COMMANDS = {
     "status": "which switches are set, and what they can do here (without a command, this one runs)",
-    "doctor": "say why a switch does not work here",
+    "doctor": "find out why a switch does not work",
     "errors": "show the errors in a file of DEVPATCH_ERROR_LOG",
     "summary": "print a table of the requests in a file of DEVPATCH_SUMMARY_LOG",
     "run": "run a command with switches on, and a second command beside it",

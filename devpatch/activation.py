@@ -53,13 +53,14 @@ class Activation:
         """
         settings = switches.read(os.environ)
         if settings.disabled:
+            examination.report(start.server, {})  # The program itself has set the variable.
             return
         refuse(settings.problems)
         if settings.unknown and _is_in_ci():
             refuse([f"{_about_unknown(name)} (an error, because CI is set)" for name in settings.unknown])
         wanted = [feature for feature in self._features() if settings[feature.switch]]
         if examination.is_wanted():
-            examination.report(start.server, self._examine(wanted, start, settings))
+            self._report(wanted, start, settings)
         try:
             active = self._activate(wanted, start, settings)
         except Exception as error:
@@ -108,6 +109,11 @@ class Activation:
             self._say_once(_refusal(features, start.server, reason))
         return active
 
+    def _report(self, wanted: list[Feature], start: starts.Start, settings: switches.Settings) -> None:
+        reasons = self._examine(wanted, start, settings)
+        refusing = [feature.name for feature in wanted if feature.refuses]
+        examination.report(start.server, reasons, reloads=start.role is not Role.PLAIN, refusing=refusing)
+
     def _examine(
         self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
     ) -> dict[str, str | None]:
@@ -119,6 +125,7 @@ class Activation:
                 or start.obstacle
                 or self._lack(feature, start.server)
                 or self._why_not(feature, start, settings)
+                or feature.load_problem(settings)
                 for feature in wanted
             }
         except Exception as error:

@@ -76,10 +76,11 @@ def about_production_server(server: str) -> None:
     """
     settings = switches.read(os.environ)
     names = [s.name for s in switches.FEATURES if settings[s] and s is not switches.EXC_INFO]
+    reason = f"{server} is not a development server"
+    others = {switches.EXC_INFO.name: None} if settings[switches.EXC_INFO] else {}
+    examination.report(server, {**dict.fromkeys(names, reason), **others})
     if settings.disabled or not names or os.environ.get(_SAID) == server:
         return
-    reason = f"{server} is not a development server"
-    examination.report(server, dict.fromkeys(names, reason))
     os.environ[_SAID] = server
     say(f"{reason}, so {' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect", WARNING)
 

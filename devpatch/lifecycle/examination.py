@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from .. import switches
 
 VARIABLE = "_DEVPATCH_EXAMINED"
 
@@ -17,10 +19,24 @@ def is_wanted() -> bool:
     return VARIABLE in os.environ
 
 
-def report(server: str, reasons: Mapping[str, str | None]) -> None:
-    """End the process with a report if one is wanted: for each feature why it has no effect on ``server``, or None."""
+def report(
+    server: str, reasons: Mapping[str, str | None], *, reloads: bool = False, refusing: Collection[str] = ()
+) -> None:
+    """End the process with a report if one is wanted.
+
+    ``reasons`` has for each feature why it has no effect on ``server``, or None. ``reloads``: whether the server has a
+    reloader that is on. ``refusing``: the features that do not let the server start if they have no effect.
+    """
     if not is_wanted():
         return
+    found = {
+        "server": server,
+        "reasons": dict(reasons),
+        "reloads": reloads,
+        "refusing": sorted(refusing),
+        # The program may have set some of them after the start of Python.
+        "variables": sorted(name for name in os.environ if name.startswith(switches.PREFIX)),
+    }
     with open(os.environ[VARIABLE], "w") as file:
-        json.dump({"server": server, "reasons": dict(reasons)}, file)
+        json.dump(found, file)
     os._exit(0)
