@@ -179,6 +179,8 @@ def arm(launch: Launch | None) -> None:
     if settings.disabled or not (settings.problems or settings.unknown or settings.hints or is_any_on):
         return
     _remember(launch)
+    if launch:
+        examination.environ_at_start = launch[1]
     try:
         from .activation import Activation
         from .patching import ledger

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 
 import pytest
 from projects import django_files, flask_files
@@ -52,6 +54,37 @@ class TestFolders:
     def test_a_program_that_is_not_there(self, doctor, command, what, todo):  # noqa: F811
         text = problem(doctor(*command, files={"manage.py": ""}, **ON))
         assert text.startswith(f"{what} | the command can't be run | {todo}")
+
+
+DEVPATCH = os.path.join(sysconfig.get_path("scripts"), "devpatch")
+
+
+class TestOtherPrograms:
+    """A program in front of Python's command line, which sets a switch in time."""
+
+    @pytest.mark.parametrize(
+        "before", [("env", "DEVPATCH_FAILSAFE=1"), (DEVPATCH, "run", "--failsafe", "--")], ids=["env", "run"]
+    )
+    @pytest.mark.parametrize("given", [{}, {"DEVPATCH_FAILFAST": "1"}], ids=["none", "fail-fast"])
+    def test_its_switch_is_on(self, doctor, before, given):  # noqa: F811
+        pytest.importorskip("django")
+        found = doctor(*before, *MANAGE, files=django_files(), **given)
+        assert (found["works"], found["findings"]) == (True, [])
+        assert set(found["working"]) == {"fail-safe", *(["fail-fast"] if given else [])}
+
+    def test_its_switch_has_no_effect(self, doctor):  # noqa: F811
+        pytest.importorskip("django")
+        words = (DEVPATCH, "run", "--failsafe", "--", *MANAGE, "--noreload")
+        assert problem(doctor(*words, files=django_files())).startswith(
+            "fail-safe has no effect on runserver | "
+        )
+
+    def test_it_reads_a_file(self, doctor):  # noqa: F811
+        """As Docker Compose and `uv run --env-file .env` do."""
+        pytest.importorskip("django")
+        shell = ("sh", "-c", f"set -a; . ./.env; exec {' '.join(MANAGE)}")
+        found = doctor(*shell, files={**django_files(), ".env": FAILSAFE})
+        assert (found["works"], found["working"]) == (True, ["fail-safe"])
 
 
 class TestOnError:

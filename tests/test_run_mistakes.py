@@ -67,6 +67,10 @@ def test_an_option_that_is_like_no_other():
         (("gugus",), "no command gugus; `devpatch --help` lists them"),
         (("--jsn",), "no option --jsn; did you mean --json?"),
         (("status", "--jsn"), "no option --jsn; did you mean --json?"),
+        (
+            ("doctor", "--failsafe", "--", "x"),
+            "--failsafe is an option of `devpatch run`, and not of `devpatch doctor`",
+        ),
         (("doctor", "--jsn"), "no option --jsn; did you mean --json?"),
         (("errors", "--folow", "x"), "no option --folow; did you mean --follow?"),
         (("summary", "--hmtl=x", "x"), "no option --hmtl; did you mean --html?"),

@@ -36,6 +36,8 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(f"there is no place for {word!r}")
         name = word.partition("=")[0]
+        if name in {switch.flag for switch in switches.SWITCHES}:
+            self._end(f"{name} is an option of `devpatch run`, and not of `{self.prog}`")
         meant = closest_option(name, self._options)
         if meant is None:
             self.error(f"no option {name}")

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from .. import switches
 
 VARIABLE = "_DEVPATCH_EXAMINED"
+environ_at_start: Mapping[str, str] | None = None  # the environment at the start of Python; None: not known
 
 
 def is_wanted() -> bool:
@@ -29,13 +30,15 @@ def report(
     """
     if not is_wanted():
         return
+    variables = sorted(name for name in os.environ if name.startswith(switches.PREFIX))
+    early = os.environ if environ_at_start is None else environ_at_start
     found = {
         "server": server,
         "reasons": dict(reasons),
         "reloads": reloads,
         "refusing": sorted(refusing),
-        # The program may have set some of them after the start of Python.
-        "variables": sorted(name for name in os.environ if name.startswith(switches.PREFIX)),
+        "variables": variables,
+        "late": [name for name in variables if name not in early],  # The program has set them.
     }
     with open(os.environ[VARIABLE], "w") as file:
         json.dump(found, file)

@@ -35,9 +35,10 @@ class Diagnosis:
         self.findings = list(variables.check(environ))
         self.server: str | None = None
         self.working: list[str] = []  # the names of the features that work
-        settings = switches.read(environ)
         self._in_files = variables.in_files(environ, folder)
-        self._is_any_on = any(settings[switch] for switch in switches.FEATURES) or bool(self._in_files)
+        settings = switches.read(environ)
+        is_any_on = any(settings[switch] for switch in switches.FEATURES)
+        self._is_any_on = is_any_on or bool(self._in_files) or commands.names_a_switch(words)
 
     @property
     def problems(self) -> list[Finding]:
@@ -93,7 +94,7 @@ class Diagnosis:
             missing = project.missing_manage_py(self.words, self.folder)
             self.findings.append(missing or self._no_server(trial))
         elif self._is_any_on:
-            self._in_files += effects.set_by_program(self._in_files, environ, trial.report)
+            self._in_files += effects.set_by_program(self._in_files, trial.report)
         return trial.report
 
     def _judge(self, report: dict[str, Any] | None) -> None:

@@ -21,8 +21,8 @@ from ...lifecycle import examination
 _PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?", re.IGNORECASE)
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 _WHAT_RUNS = re.compile("-[bBdEiIOqsSuvPx]*[mc]")
-# Programs that run another one, in an environment that they choose.
-_WRAPPERS = ("env", "uv", "poetry", "pipenv", "pdm", "hatch", "direnv")
+# Programs that run another one, in an environment that they make.
+_WRAPPERS = ("devpatch", "env", "uv", "poetry", "pipenv", "pdm", "hatch", "direnv")
 _PROBE = Path(__file__).with_name("probe.py")
 _PROBE_LIMIT = 30.0  # seconds for an interpreter to start and end
 _START_LIMIT = 60.0  # seconds for the command to start its server
@@ -55,7 +55,7 @@ def interpreter_of(command: list[str]) -> Interpreter | None:
         return None
     if is_python(path):
         return Interpreter(path, _options(command[1:]))
-    if os.path.splitext(os.path.basename(path))[0] in _WRAPPERS:
+    if _name(path) in _WRAPPERS:
         return _wrapped(command)
     words = _shebang(path)
     if words and os.path.basename(words[0]) == "env" and len(words) > 1:
@@ -67,9 +67,21 @@ def interpreter_of(command: list[str]) -> Interpreter | None:
     return Interpreter(str(beside)) if os.name == "nt" and beside.is_file() else None
 
 
+def names_a_switch(command: list[str]) -> bool:
+    """Whether ``command`` itself sets a switch, as `devpatch run --failsafe` and `env DEVPATCH_FAILSAFE=1` do."""
+    if command and _name(command[0]) == "devpatch":
+        return True
+    known = {name for switch in switches.SWITCHES for name in (switch.name, switch.flag)}
+    return any(word.partition("=")[0] in known for word in command)
+
+
 def is_python(path: str) -> bool:
     """Whether the program at ``path`` is a Python, by its name."""
     return _PYTHON.fullmatch(os.path.basename(path)) is not None
+
+
+def _name(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _wrapped(command: list[str]) -> Interpreter | None:

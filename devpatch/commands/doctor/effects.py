@@ -89,6 +89,10 @@ def late(found: InFile, report: dict[str, Any] | None, words: Sequence[str]) -> 
         what = f"{switch.name} is set in {file}, but not in the environment"
         return Finding(what, _READERS[file], todo)
     is_read = switch.name in report["variables"]
+    if (
+        is_read and switch.name not in report["late"]
+    ):  # Another program has read the file, and started Python.
+        return None
     if switch is switches.DISABLE:
         return (
             Finding(f"{switch.name} is set in {file}", _DISABLES, f"remove it from {file}")
@@ -104,11 +108,9 @@ def late(found: InFile, report: dict[str, Any] | None, words: Sequence[str]) -> 
     return Finding(what, _why_not_read(file, report["server"]), todo)
 
 
-def set_by_program(
-    known: Sequence[InFile], environ: Mapping[str, str], report: dict[str, Any]
-) -> list[InFile]:
-    """Return the switches that the program has set, and that neither ``environ`` nor the ``known`` files set."""
-    others = set(report["variables"]) - set(environ) - {switch.name for switch, _file in known}
+def set_by_program(known: Sequence[InFile], report: dict[str, Any]) -> list[InFile]:
+    """Return the switches that the program has set, besides those in the ``known`` files."""
+    others = set(report["late"]) - {switch.name for switch, _file in known}
     return [InFile(switch, "the program") for switch in switches.SWITCHES if switch.name in others]
 
 
