@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -42,6 +42,11 @@ def refuse(messages: list[str]) -> None:
         ending.release()
     sessions.worker.ends()
     raise SystemExit(int(ExitStatus.REFUSED))
+
+
+def is_in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether ``environ`` is that of a CI service. There nobody reads a hint, so a misspelt switch is an error."""
+    return environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def replace_entry(module: str, path: str, reason: str) -> None:

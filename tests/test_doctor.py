@@ -212,6 +212,17 @@ class TestVariables:
         assert what in text
         assert todo in text
 
+    def test_a_misspelt_one_in_ci(self, doctor):
+        """There a server refuses to start with it, so the command is not started."""
+        pytest.importorskip("django")
+        found = doctor(files=django_files(), DEVPATCH_FALFAST="1", CI="true")
+        why = "CI is set, so a development server refuses to start with it"
+        assert problem(found) == (
+            f"DEVPATCH_FALFAST is not a switch of devpatch | {why} | did you mean DEVPATCH_FAILFAST?"
+        )
+        assert found["server"] is None
+        assert doctor(DEVPATCH_FALFAST="1")["server"] == "runserver"
+
     def test_an_adjustment_without_its_switch(self, doctor):
         text = problem(doctor(DEVPATCH_SUMMARY_SLOW="7"))
         assert text.split(" | ")[1] == "it only adjusts that switch, which is not set"

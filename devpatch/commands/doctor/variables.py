@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ... import switches
+from ...refusals import is_in_ci
 from .finding import Finding
 from .project import MANAGE_PY
 
@@ -40,31 +41,36 @@ def check(environ: Mapping[str, str]) -> Iterator[Finding]:
             what, _colon, allowed = problem.rpartition(": ")
         todo = f"use {allowed}" if colon else allowed
         yield Finding(what, "a development server refuses to start with it", todo)
+    if is_in_ci(environ):
+        why = "CI is set, so a development server refuses to start with it"
+        yield from (_unknown(name, why) for name in settings.unknown)
 
 
 def without_effect(environ: Mapping[str, str], folder: Path) -> Iterator[Finding]:
     """Yield the variables of ``environ``, and of files of ``folder``, that have no effect whatever the command is."""
     settings = switches.read(environ)
-    for name in settings.unknown:
-        yield _unknown(name, switches.nearest(name))
+    if not is_in_ci(environ):
+        yield from (_unknown(name) for name in settings.unknown)
     for name in environ:
         if meant := _meant_by(name):
-            yield _unknown(name, meant)
+            yield _unknown(name, meant=meant)
     for hint in settings.hints:
         what, _colon, todo = hint.partition(": ")
         yield Finding(what, "it only adjusts that switch, which is not set", todo)
     files = {name: file for file, name, _value in _assignments(folder) if name not in _KNOWN}
     for name, file in files.items():
-        yield _unknown(name, switches.nearest(name), file)
+        yield _unknown(name, file=file)
 
 
-def _unknown(name: str, meant: str | None, file: str | None = None) -> Finding:
+def _unknown(
+    name: str, why: str = "it has no effect", *, meant: str | None = None, file: str | None = None
+) -> Finding:
     """Return the finding for a variable that is not a switch. ``file`` sets it, or the environment."""
     shown = name if name.isprintable() else repr(name)
+    where = f" in {file}" if file else ""
+    meant = meant or switches.nearest(name)
     todo = f"did you mean {meant}?" if meant else "`devpatch --help` lists the switches"
-    return Finding(
-        f"{shown}{f' in {file}' if file else ''} is not a switch of devpatch", "it has no effect", todo
-    )
+    return Finding(f"{shown}{where} is not a switch of devpatch", why, todo)
 
 
 def _meant_by(name: str) -> str | None:
