@@ -150,7 +150,7 @@ def start() -> None:
     try:
         failsafe = os.environ.get("DEVPATCH_FAILSAFE") or os.environ.get("DEVPATCH_FASTRELOAD")
         is_logging = os.environ.get("DEVPATCH_ERROR_LOG") or os.environ.get("DEVPATCH_SUMMARY_LOG")
-        if worker is not None or is_logging or failsafe:
+        if worker is not None or is_logging or failsafe or "_DEVPATCH_EXAMINED" in os.environ:
             _remember_launch()
         if worker is not None:
             # The code may call sys.exit while a command line, which runs before the server, loads it.

@@ -15,7 +15,7 @@ from .lifecycle import examination, sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
 from .patching import ON_DEMAND, Capability, Lacks, Outcome, Patch, ledger
-from .refusals import refuse, replace_entry
+from .refusals import is_in_ci, refuse, replace_entry
 
 Patches = Callable[[str], Sequence[Patch]]  # by the name of a server
 
@@ -53,13 +53,14 @@ class Activation:
         """
         settings = switches.read(os.environ)
         if settings.disabled:
+            examination.report(start.server, {})  # The program itself has set the variable.
             return
         refuse(settings.problems)
-        if settings.unknown and _is_in_ci():
+        if settings.unknown and is_in_ci(os.environ):
             refuse([f"{_about_unknown(name)} (an error, because CI is set)" for name in settings.unknown])
         wanted = [feature for feature in self._features() if settings[feature.switch]]
         if examination.is_wanted():
-            examination.report(start.server, self._examine(wanted, start, settings))
+            self._report(wanted, start, settings)
         try:
             active = self._activate(wanted, start, settings)
         except Exception as error:
@@ -108,6 +109,11 @@ class Activation:
             self._say_once(_refusal(features, start.server, reason))
         return active
 
+    def _report(self, wanted: list[Feature], start: starts.Start, settings: switches.Settings) -> None:
+        reasons = self._examine(wanted, start, settings)
+        refusing = [feature.name for feature in wanted if feature.refuses]
+        examination.report(start.server, reasons, reloads=start.role is not Role.PLAIN, refusing=refusing)
+
     def _examine(
         self, wanted: list[Feature], start: starts.Start, settings: switches.Settings
     ) -> dict[str, str | None]:
@@ -119,6 +125,7 @@ class Activation:
                 or start.obstacle
                 or self._lack(feature, start.server)
                 or self._why_not(feature, start, settings)
+                or feature.load_problem(settings)
                 for feature in wanted
             }
         except Exception as error:
@@ -203,11 +210,6 @@ def _parent_has_spoken(start: starts.Start) -> bool:
     A parent that was not patched has not: the variables were set after its start.
     """
     return start.role is Role.WORKER and (sessions.worker.is_supervised or sessions.has_patched_parent)
-
-
-def _is_in_ci() -> bool:
-    """Whether the environment is that of a CI service. There nobody reads a hint."""
-    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def _stop(message: str) -> None:

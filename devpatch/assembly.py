@@ -169,15 +169,18 @@ def prepare_checks() -> None:
 def arm(launch: Launch | None) -> None:
     """Register the import hooks of all integrations. Without wrapt, register hooks that refuse a start or warn.
 
-    Do nothing if no switch is set. ``launch`` is the working directory and the environment at the start of Python.
+    Do nothing if no switch is set and ``devpatch doctor`` does not ask. ``launch`` is the working directory and the
+    environment at the start of Python.
     """
     from . import refusals, switches
 
     settings = switches.read(os.environ)
-    is_any_on = any(settings[switch] for switch in switches.FEATURES)
+    is_any_on = any(settings[switch] for switch in switches.FEATURES) or examination.is_wanted()
     if settings.disabled or not (settings.problems or settings.unknown or settings.hints or is_any_on):
         return
     _remember(launch)
+    if launch:
+        examination.environ_at_start = launch[1]
     try:
         from .activation import Activation
         from .patching import ledger

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -44,6 +44,11 @@ def refuse(messages: list[str]) -> None:
     raise SystemExit(int(ExitStatus.REFUSED))
 
 
+def is_in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether ``environ`` is that of a CI service. There nobody reads a hint, so a misspelt switch is an error."""
+    return environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
 def replace_entry(module: str, path: str, reason: str) -> None:
     """Replace a function that starts a server. It refuses because of ``reason``, or warns that no switch has an effect.
 
@@ -76,10 +81,11 @@ def about_production_server(server: str) -> None:
     """
     settings = switches.read(os.environ)
     names = [s.name for s in switches.FEATURES if settings[s] and s is not switches.EXC_INFO]
+    reason = f"{server} is not a development server"
+    others = {switches.EXC_INFO.name: None} if settings[switches.EXC_INFO] else {}
+    examination.report(server, {**dict.fromkeys(names, reason), **others})
     if settings.disabled or not names or os.environ.get(_SAID) == server:
         return
-    reason = f"{server} is not a development server"
-    examination.report(server, dict.fromkeys(names, reason))
     os.environ[_SAID] = server
     say(f"{reason}, so {' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect", WARNING)
 

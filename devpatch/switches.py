@@ -6,7 +6,7 @@ Messages, ``python -m devpatch`` and the table of the reference are made from th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 PREFIX = "DEVPATCH_"
@@ -199,7 +199,8 @@ THREADED = Switch(
     "DEVPATCH_THREADED",
     concurrency,
     None,
-    f"{BOOLEAN_VALUES}, or a number of threads from {_THREADS[0]} to {_THREADS[-1]}",
+    f"{ON} for any number of threads, {_THREADS[0]} to {_THREADS[-1]} for at most that many, or 0 for one request "
+    f"at a time ({', '.join(_TRUE[1:])} mean {ON}, and {', '.join(_FALSE[1:])} mean 0)",
     "handle requests concurrently, with at most that many threads, or (0) one at a time",
 )
 FAILSAFE = _flag(
@@ -382,9 +383,14 @@ def _quoted(text: str) -> str:
 
 def nearest(name: str) -> str | None:
     """Return the switch with the most similar name, or None."""
-    import difflib
-
     # All names share the prefix, which would make any two of them similar.
     names = {switch.name.removeprefix(PREFIX): switch.name for switch in SWITCHES}
-    matches = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1, cutoff=0.6)
-    return names[matches[0]] if matches else None
+    found = closest(name.removeprefix(PREFIX), names)
+    return None if found is None else names[found]
+
+
+def closest(word: str, names: Iterable[str]) -> str | None:
+    """Return the one of ``names`` that is most similar to ``word``, or None if none is similar."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)), None)

@@ -24,12 +24,19 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 SCRIPTS = str(Path(sys.executable).parent)
 TRANSCRIPT = re.compile(r"<!-- transcript folder=(\w+); (.+?) -->\n```console\n(.+?)```", re.DOTALL)
+SHOWN_COMMAND = re.compile(r"<!-- command folder=(\w+) -->\n```console\n(.+?)```", re.DOTALL)
 PYTHON_BLOCK = re.compile(r"```python\n(.+?)```", re.DOTALL)
 NEEDS = {"django_project": "django", "flask_app": "flask", "oops": "gunicorn"}
 TRANSCRIPTS = [
     pytest.param(page, *found, id=f"{page.stem}-{number}")
     for page in PAGES
     for number, found in enumerate(TRANSCRIPT.findall(page.read_text(encoding="utf-8")))
+]
+
+SHOWN_COMMANDS = [
+    pytest.param(*found, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, found in enumerate(SHOWN_COMMAND.findall(page.read_text(encoding="utf-8")))
 ]
 
 
@@ -181,6 +188,18 @@ def test_the_reference_has_the_tables():
         path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "devpatch").rglob("*.schema.json")
     ]
     assert schemas and all(schema in reference() for schema in schemas)
+
+
+@pytest.mark.parametrize(("folder", "block"), SHOWN_COMMANDS)
+def test_a_command_prints_what_is_shown(tmp_path, folder, block):
+    """No server runs, so the whole output is shown."""
+    pytest.importorskip(NEEDS[folder])
+    shutil.copytree(REPOSITORY / "examples" / folder, tmp_path / folder)
+    ((command, expected),) = commands_of(block)
+    environ = clean_environment(PATH=os.pathsep.join([SCRIPTS, os.environ["PATH"]]))
+    words = {"cwd": tmp_path / folder, "env": environ, "timeout": TIMEOUT, "stderr": subprocess.STDOUT}
+    result = subprocess.run(["sh", "-c", command], **words, stdout=subprocess.PIPE, text=True)
+    assert result.stdout.splitlines() == expected
 
 
 def test_the_commands_have_their_options():

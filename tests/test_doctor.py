@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-from harness import TIMEOUT, clean_environment
+from harness import TIMEOUT, clean_environment, wait_for
 from installing import Environment
 from projects import django_files, flask_files
 
@@ -26,7 +28,7 @@ def doctor(tmp_path):
 
     def ask(*command, files=None, **variables):
         for name, text in (files or {}).items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / name).write_text(text)
         result = subprocess.run(
             [sys.executable, "-m", "devpatch", "doctor", "--json", *(("--", *command) if command else ())],
@@ -50,7 +52,7 @@ def problem(found):
     (only,) = (f for f in found["findings"] if f["weight"] == "problem")
     assert all(only.values()), only
     assert found["works"] is False
-    assert found["verdict"] == "something does not work here: 1 problem"
+    assert found["verdict"] == "not ready: 1 problem"
     return " | ".join((only["what"], only["why"], only["todo"]))
 
 
@@ -71,6 +73,7 @@ class TestServers:
     def test_without_a_project(self, doctor):
         found = doctor(**ON)
         assert found["works"]
+        assert found["verdict"] == "this Python is ready; no command was checked"
         assert "no project was found" in found["findings"][0]["what"]
 
     def test_no_switch_is_on(self, doctor):
@@ -79,10 +82,35 @@ class TestServers:
         assert found["verdict"] == "everything is ready with flask run, and no switch is on"
         assert {"fail-fast", "threaded", "fail-safe"} <= set(found["working"])
 
-    def test_a_server_without_a_reloader(self, doctor):
-        pytest.importorskip("flask")
-        text = problem(doctor(*FLASK, files=flask_files(), DEVPATCH_FAILSAFE="1"))
-        assert "fail-safe has no effect on flask run | it runs without a reloader" in text
+    @pytest.mark.parametrize(
+        ("framework", "command", "todo"),
+        [
+            ("flask", FLASK, "add --debug"),
+            ("flask", (*FLASK, "--debug", "--no-reload"), "leave out --no-reload"),
+            ("flask", (sys.executable, "app.py"), "pass debug=True to app.run()"),
+            ("django", (*MANAGE, "--noreload"), "leave out --noreload"),
+        ],
+    )
+    def test_without_a_reloader(self, doctor, framework, command, todo):
+        """One finding for both features, which says how to turn the reloader on."""
+        pytest.importorskip(framework)
+        files = (
+            flask_files(tail="if __name__ == '__main__': app.run()")
+            if framework == "flask"
+            else django_files()
+        )
+        found = doctor(*command, files=files, DEVPATCH_FASTRELOAD="1")
+        what = f"fail-safe and fast reload have no effect on {found['server']}"
+        assert problem(found) == f"{what} | it runs without a reloader | {todo}"
+        found = doctor(*command)
+        (only,) = found["findings"]
+        assert found["works"]
+        assert only == {
+            "weight": "note",
+            "what": what.replace(" have ", " would have "),
+            "why": "it runs without a reloader",
+            "todo": f"to use them, {todo}",
+        }
 
     def test_a_runserver_that_replaces_djangos(self, doctor):
         pytest.importorskip("django")
@@ -91,10 +119,11 @@ class TestServers:
         files = django_files()
         files |= dict.fromkeys(("shop/management/__init__.py", "shop/management/commands/__init__.py"), "")
         files["shop/management/commands/runserver.py"] = command
-        folder = Path(doctor.__closure__[0].cell_contents)
-        (folder / "shop" / "management" / "commands").mkdir(parents=True)
         text = problem(doctor(*MANAGE, files=files, DEVPATCH_FAILFAST="1"))
-        assert "shop.management.commands.runserver.Command.run replaces Django's" in text
+        assert (
+            "shop.management.commands.runserver.Command.run replaces Django's, and fail-fast lets no server"
+            in text
+        )
 
     def test_a_production_server(self, doctor):
         pytest.importorskip("gunicorn")
@@ -102,6 +131,8 @@ class TestServers:
         command = (sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:1", "app:app")
         text = problem(doctor(*command, files=flask_files(), DEVPATCH_FAILFAST="1"))
         assert "gunicorn is not a development server" in text
+        found = doctor(*command, DEVPATCH_EXC_INFO="1")
+        assert found["verdict"] == "DEVPATCH_EXC_INFO will work here with gunicorn"
 
     def test_code_that_can_not_be_loaded(self, doctor):
         pytest.importorskip("flask")
@@ -114,6 +145,50 @@ class TestServers:
         text = problem(doctor(sys.executable, "-c", "print('done')", **ON))
         assert "ended, and no development server had started" in text
         assert "done" in text
+
+    @pytest.mark.parametrize("command", ["migrate", "flush", "shell"])
+    def test_a_command_that_starts_no_server_is_not_run(self, doctor, command):
+        files = {"manage.py": "open('ran', 'w')"}
+        text = problem(doctor(sys.executable, "manage.py", command, files=files, **ON))
+        assert text.startswith(f"`{command}` starts no server, so the doctor does not run it | ")
+        assert not folder_of(doctor, "ran").exists()
+
+    def test_a_child_of_the_command_is_ended(self, doctor):
+        """It would keep a port."""
+        child = "import time, os; open('child', 'w').write(str(os.getpid())); time.sleep(600)"
+        code = "import subprocess, sys, time, pathlib\n"
+        code += f"subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        code += "while not (pathlib.Path('child').exists() and pathlib.Path('child').read_text()): time.sleep(0.1)"
+        problem(doctor(sys.executable, "app.py", files={"app.py": code}, **ON))
+        number = int(folder_of(doctor, "child").read_text())
+        wait_for(lambda: not is_alive(number), "the end of the child")
+
+    def test_ctrl_c(self, tmp_path):
+        code = "import os, time; open('child', 'w').write(str(os.getpid())); time.sleep(600)"
+        (tmp_path / "app.py").write_text(code)
+        command = [sys.executable, "-m", "devpatch", "doctor", sys.executable, "app.py"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), **pipes) as process:
+            child = tmp_path / "child"
+            wait_for(lambda: child.exists() and child.read_text(), "the start of the command")
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=TIMEOUT) == ("", "")
+            assert process.returncode == 130
+        wait_for(lambda: not is_alive(int(child.read_text())), "the end of the command")
+
+
+def folder_of(doctor, name):
+    return Path(doctor.__closure__[0].cell_contents, name)
+
+
+def is_alive(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    # A container may have nobody who reaps an orphan.
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True).stdout
+    return bool(state) and not state.startswith("Z")
 
 
 class TestVariables:
@@ -137,21 +212,25 @@ class TestVariables:
         assert what in text
         assert todo in text
 
-    @pytest.mark.parametrize("file", [".env", ".flaskenv", "manage.py"])
-    def test_those_in_a_file_come_too_late(self, doctor, file):
-        text = (
-            "import os; os.environ['DEVPATCH_FAILSAFE'] = '1'\n"
-            if file == "manage.py"
-            else "DEVPATCH_FAILSAFE=1\n"
+    def test_a_misspelt_one_in_ci(self, doctor):
+        """There a server refuses to start with it, so the command is not started."""
+        pytest.importorskip("django")
+        found = doctor(files=django_files(), DEVPATCH_FALFAST="1", CI="true")
+        why = "CI is set, so a development server refuses to start with it"
+        assert problem(found) == (
+            f"DEVPATCH_FALFAST is not a switch of devpatch | {why} | did you mean DEVPATCH_FAILFAST?"
         )
-        shown = problem(
-            doctor(*(sys.executable, "-c", "pass") if file == "manage.py" else (), files={file: text})
-        )
-        assert f"DEVPATCH_FAILSAFE is set in {file}, but not in the environment" in shown
-        assert "before Python starts" in shown
+        assert found["server"] is None
+        assert doctor(DEVPATCH_FALFAST="1")["server"] == "runserver"
 
-    def test_a_comment_in_a_file_is_none(self, doctor):
-        assert doctor(files={".env": "# DEVPATCH_FAILSAFE=1\n"})["works"]
+    def test_an_adjustment_without_its_switch(self, doctor):
+        text = problem(doctor(DEVPATCH_SUMMARY_SLOW="7"))
+        assert text.split(" | ")[1] == "it only adjusts that switch, which is not set"
+
+    def test_two_that_contradict_each_other(self, doctor):
+        text = problem(doctor(DEVPATCH_FASTRELOAD="1", DEVPATCH_FAILSAFE="0"))
+        assert text.startswith("DEVPATCH_FASTRELOAD='1' needs DEVPATCH_FAILSAFE, which is set to '0' | ")
+        assert text.endswith(" | unset one of them")
 
 
 class TestInterpreters:
@@ -167,6 +246,11 @@ class TestInterpreters:
     def test_options_that_hide_the_environment_or_the_file(self, doctor, option, what):
         words = (option, "json.tool") if option.endswith("m") else (option, "app.py")
         assert what in problem(doctor(sys.executable, *words, files={"app.py": ""}, **ON))
+
+    @pytest.mark.parametrize("wrapper", ["env", "env PYTHONDONTWRITEBYTECODE=1"])
+    def test_the_python_behind_another_program(self, doctor, wrapper):
+        words = (*wrapper.split(), sys.executable, "-I", "app.py")
+        assert "with -E or -I" in problem(doctor(*words, files={"app.py": ""}, **ON))
 
     def test_a_python_without_devpatch(self, doctor, tmp_path):
         environment = Environment.create(tmp_path / "bare", "--without-pip")
@@ -220,7 +304,7 @@ class TestText:
         result = self.ask(tmp_path, DEVPATCH_FALFAST="1")
         assert (result.returncode, result.stderr) == (1, "")
         assert result.stdout.splitlines()[:5] == [
-            "something does not work here: 1 problem",
+            "not ready: 1 problem",
             "",
             "problem: DEVPATCH_FALFAST is not a switch of devpatch",
             "  why: it has no effect",
@@ -230,4 +314,4 @@ class TestText:
     def test_help(self, tmp_path):
         result = self.ask(tmp_path, "--help")
         assert result.returncode == 0
-        assert "ended before its server serves" in " ".join(result.stdout.split())
+        assert "stopped before its server begins to serve" in " ".join(result.stdout.split())

@@ -61,13 +61,53 @@ def test_colours(log):
     assert "\x1b[31;1mValueError: boom in a view\x1b[0m" in errors(log, FORCE_COLOR="1").stdout
 
 
-def test_a_line_that_is_not_an_error_is_left_out(log):
-    whole = log.read_text()
-    log.write_text(f"{whole}{{}}\n[1]\n" + whole[:200])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{}"], "1 line of {} can't be read and is left out"),
+        (["{}", "[1]", "text"], "3 lines of {} can't be read and are left out"),
+    ],
+)
+def test_lines_that_are_not_errors_are_left_out(log, lines, message):
+    """One line says so, and the errors before and after them are shown."""
+    first, second = log.read_text().splitlines()
+    log.write_text("\n".join([first, *lines, second]))
     result = errors(log)
-    assert result.stdout == errors(log).stdout
-    assert result.stdout.count("boom in a view") == 2
-    assert result.stderr.count("is not an error and is left out") == 3
+    assert (result.returncode, result.stderr) == (0, f"devpatch: {message.format(log)}\n")
+    assert "ValueError: boom in a view" in result.stdout
+    assert "ConnectionResetError: the database went away" in result.stdout
+
+
+def test_a_file_of_another_kind(tmp_path):
+    """One line, whatever the length of the file."""
+    other = tmp_path / "app.py"
+    other.write_text("import flask\n" * 100)
+    for option in ([], ["--json"], ["--follow"]):
+        result = errors(*option, other)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == (
+            f"devpatch: {other} is not an error log of devpatch; name the file of DEVPATCH_ERROR_LOG\n"
+        )
+
+
+def test_a_summary_log_and_an_error_log_are_not_the_same(serve, tmp_path):
+    """Both are written by one server. Each command names the other one."""
+    paths = {name: tmp_path / f"{name}.jsonl" for name in ("errors", "summary")}
+    variables = {"DEVPATCH_ERROR_LOG": str(paths["errors"]), "DEVPATCH_SUMMARY_LOG": str(paths["summary"])}
+    server = serve(BY_ID["wsgiref-threads"], DEVPATCH_SUMMARY="1", **variables)
+    server.get("/view/")
+    wait_for(lambda: all(path.exists() and path.read_text() for path in paths.values()), str(paths))
+    assert errors(paths["errors"]).returncode == 0
+    assert python("-m", "devpatch", "summary", str(paths["summary"])).returncode == 0
+    for command, other, kind, named in (
+        ("errors", "summary", "an error log", "a summary log"),
+        ("summary", "errors", "a summary log", "an error log"),
+    ):
+        result = python("-m", "devpatch", command, str(paths[other]))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == (
+            f"devpatch: {paths[other]} is not {kind} of devpatch, but {named}; try: devpatch {other} {paths[other]}\n"
+        )
 
 
 def test_no_errors(tmp_path):
@@ -76,10 +116,27 @@ def test_no_errors(tmp_path):
     assert (result.returncode, result.stdout) == (0, f"no errors in {tmp_path / 'errors.jsonl'}\n")
 
 
+def test_the_variable_names_the_file(log):
+    assert errors(DEVPATCH_ERROR_LOG=str(log)).stdout == errors(log).stdout
+    other = log.with_name("other.jsonl")
+    assert "other.jsonl can't be read" in errors(other, DEVPATCH_ERROR_LOG=str(log)).stderr
+    result = errors(DEVPATCH_ERROR_LOG=str(other))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "other.jsonl, which DEVPATCH_ERROR_LOG names, can't be read (No such file" in result.stderr
+
+
+def test_no_file_is_named():
+    result = errors()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "devpatch: name a file: devpatch errors FILE, or set DEVPATCH_ERROR_LOG; see `devpatch errors --help`\n"
+    )
+
+
 def test_a_missing_file(tmp_path):
     result = errors(tmp_path / "errors.jsonl")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "can't be read (No such file or directory)" in result.stderr
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "can't be read (No such file or directory); is it the file that" in result.stderr
 
 
 @pytest.mark.long

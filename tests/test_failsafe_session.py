@@ -197,7 +197,7 @@ class TestWithoutReloader:
     def test_the_status_command_says_so(self):
         status = python("-m", "devpatch", DEVPATCH_FAILSAFE="1").stdout
         assert re.search(r"no fail-safe on (.*, )?wsgiref: it has no reloader", status)
-        assert "fail-safe needs the reloader: not --noreload, and debug on" in status
+        assert "fail-safe needs the reloader: leave out --noreload, and turn debug on" in status
 
 
 @pytest.mark.skipif("runserver-reload" not in BY_ID, reason="no Django")

@@ -89,7 +89,7 @@ class TestSwitches:
     def test_a_bad_value(self):
         result = run("--failfast=ture", "--", sys.executable, "-c", "print('ran')")
         assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr.startswith("devpatch: DEVPATCH_FAILFAST='ture' is not valid: use 1, true")
+        assert result.stderr.startswith("devpatch: --failfast='ture' is not valid: use 1, true")
 
     def test_no_switch_at_all(self):
         result = run(sys.executable, "-c", "print('ran')")

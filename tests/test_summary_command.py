@@ -55,8 +55,8 @@ def write(tmp_path):
     return write
 
 
-def run(*arguments):
-    return python("-m", "devpatch", "summary", *arguments)
+def run(*arguments, **variables):
+    return python("-m", "devpatch", "summary", *arguments, **variables)
 
 
 def test_the_table(write):
@@ -120,10 +120,23 @@ def test_lines_that_are_no_requests(write, text):
     result = run(write(line("a/", 1), text))
     assert result.returncode == 0
     assert "GET a/" in result.stdout
-    assert ("lines of " in result.stderr) == bool(text)
-    result = run(write(text))
-    assert result.returncode == 2
-    assert "has no request; DEVPATCH_SUMMARY_LOG writes such a file" in result.stderr
+    assert ("1 line of " in result.stderr) == bool(text)
+    file = write(text)
+    result = run(file)
+    assert (result.returncode, result.stdout) == (2, "")
+    kind = f"{file} is not a summary log of devpatch; name the file of DEVPATCH_SUMMARY_LOG"
+    expected = kind if text else f"there are no requests in {file}"
+    assert result.stderr == f"devpatch: {expected}\n"
+
+
+def test_the_variable_names_the_file(write):
+    file = write(line("a/", 1))
+    assert run(DEVPATCH_SUMMARY_LOG=file).stdout == run(file).stdout != ""
+    result = run()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(
+        "devpatch: name a file: devpatch summary FILE, or set DEVPATCH_SUMMARY_LOG"
+    )
 
 
 def test_a_file_that_is_not_there(tmp_path, write):

@@ -1,8 +1,7 @@
-"""``devpatch errors FILE``: the errors in a file of DEVPATCH_ERROR_LOG for people, the newest last."""
+"""``devpatch errors [FILE]``: the errors in a file of DEVPATCH_ERROR_LOG for people, the newest last."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,10 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from .. import switches
-from ..console import ERROR, WARNING, is_coloured, plain, say, shown_path
+from ..console import ERROR, is_coloured, plain, say, shown_path
 from ..lifecycle.endings import ExitStatus
 from . import print_result
+from .logs import ERRORS, warn_of_left_out
+from .parser import Parser
 
 _POLL_INTERVAL = 0.2  # seconds between two looks at the file
 _BOLD, _RED, _FAINT, _RESET = "\x1b[1m", "\x1b[31;1m", "\x1b[2m", "\x1b[0m"
@@ -22,48 +22,60 @@ _MAX_MESSAGE = 2000  # characters that are shown of an exception's message
 
 
 def main(arguments: list[str]) -> int:
-    """Print the errors. Return 0, or ``ExitStatus.FAILED`` if the file can't be read."""
-    parser = argparse.ArgumentParser(
-        prog="devpatch errors",
-        description=f"Print the errors in a file of {switches.ERROR_LOG.name}, the newest last, "
+    """Print the errors. Return 0, or ``ExitStatus.REFUSED`` if the file can't be read or is of another kind."""
+    parser = Parser(
+        "devpatch errors",
+        description=f"Print the errors in a file of {ERRORS.switch.name}, the newest last, "
         "with the lines of your own code that they went through.",
     )
-    parser.add_argument("file", help=f"the file that {switches.ERROR_LOG.name} names")
+    parser.add_argument(
+        "file", nargs="?", help=f"the file; by default the one that {ERRORS.switch.name} names"
+    )
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on with the errors to come, until Ctrl-C"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line, for programs")
-    options = parser.parse_args(arguments)
-    number = 0
+    options = parser.read(arguments)
+    path = ERRORS.path(options.file)
+    if path is None:
+        parser.error(ERRORS.needed())
     try:
-        for error in _errors(options.file, options.follow):
-            number += 1
-            shown = json.dumps(_digest(error)) if options.json else _text(error, is_coloured(sys.stdout))
-            print_result(shown)
+        return _show(path, options.follow, options.json)
     except OSError as error:
-        hint = f"is it the file that {switches.ERROR_LOG.name} names?"
-        say(f"{options.file} can't be read ({error.strerror}); {hint}", ERROR)
-        return int(ExitStatus.FAILED)
+        say(ERRORS.unreadable(path, error, options.file), ERROR)
+        return int(ExitStatus.REFUSED)
     except KeyboardInterrupt:
         return 0
-    if not number and not options.json:
-        print_result(f"no errors in {options.file}")
+
+
+def _show(path: str, follow: bool, as_json: bool) -> int:
+    """Print the errors in the file. Return the exit status. Raises OSError."""
+    number = 0
+    for lines in _batches(path, follow):
+        errors = [error for line in lines if (error := _parsed(line)) is not None]
+        if lines and not errors and not number:
+            say(ERRORS.mistaken(path, lines), ERROR)
+            return int(ExitStatus.REFUSED)
+        warn_of_left_out(path, len(lines) - len(errors))
+        number += len(errors)
+        for error in errors:
+            print_result(json.dumps(_digest(error)) if as_json else _text(error, is_coloured(sys.stdout)))
+    if not number and not as_json:
+        print_result(f"no errors in {path}")
     return 0
 
 
-def _errors(path: str, follow: bool) -> Iterator[dict[str, Any]]:
-    """Yield the errors in the file. Raises OSError."""
-    for line in _lines(path, follow):
-        try:
-            error = json.loads(line)
-            _digest(error)
-        except (ValueError, KeyError, TypeError):
-            say(f"a line of {path} is not an error and is left out: {line[:60]}", WARNING)
-        else:
-            yield error
+def _parsed(line: str) -> dict[str, Any] | None:
+    """Return the error in a line of the file, or None if it has none."""
+    try:
+        error: dict[str, Any] = json.loads(line)
+        _digest(error)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return error
 
 
-def _lines(path: str, follow: bool) -> Iterator[str]:
+def _batches(path: str, follow: bool) -> Iterator[list[str]]:
     """Yield the lines of a file, and with ``follow`` also those to come. The file may be replaced. Raises OSError."""
     position, rest = 0, b""
     while True:
@@ -81,7 +93,7 @@ def _lines(path: str, follow: bool) -> Iterator[str]:
         *lines, rest = (rest + data).split(b"\n")
         if not follow:
             lines.append(rest)
-        yield from (text for line in lines if (text := line.decode("utf-8", "replace").strip()))
+        yield [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
         if not follow:
             return
         time.sleep(_POLL_INTERVAL)

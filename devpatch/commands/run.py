@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from .. import switches
 from ..console import ERROR, WARNING, say
 from ..features.failsafe.supervisor.command_lines import address_of
 from ..lifecycle.endings import ExitStatus
-from . import beside
+from . import beside, programs
+from .parser import Parser
 
 _BOOTSTRAP = str(Path(__file__).resolve().parent / "bootstrap")
 # A switch that needs a value of the user's can't be in it.
@@ -32,7 +34,7 @@ def main(arguments: list[str]) -> int:
     """Run the command. Return its exit status, or that of the server if a second command runs beside it."""
     parser = _parser()
     words, command = _split(arguments)
-    options = parser.parse_args(words)
+    options = parser.read(words)
     if not command:
         parser.error("name a command, such as: devpatch run --failfast -- python manage.py runserver")
     if "--" in command and words and words[-1].endswith(f"={switches.ON}") and not shutil.which(command[0]):
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     if environ is None:
         return int(ExitStatus.REFUSED)
     _warn_about(environ)
-    path = _program(command[0], environ)
+    path = programs.find(command, environ)
     if not options.beside:
         return int(path) if isinstance(path, ExitStatus) else _become(path, command, environ)
     return _run_both(path, command, options, environ)
@@ -55,7 +57,7 @@ def _run_both(
     if not second:
         say("--with names no command", ERROR)
         return int(ExitStatus.REFUSED)
-    second_path = _program(second[0], os.environ)
+    second_path = programs.find(second, os.environ)
     for found in (path, second_path):
         if isinstance(found, ExitStatus):
             return int(found)
@@ -70,9 +72,9 @@ def _run_both(
     return beside.run(server, beside.Program(str(second_path), second, dict(os.environ)), url)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="devpatch run",
+def _parser() -> Parser:
+    parser = Parser(
+        "devpatch run",
         usage="devpatch run [SWITCH ...] [--with COMMAND [--url URL]] -- COMMAND [ARGUMENT ...]",
         description="Run a command with switches on. A switch without a value is on.",
         epilog="example: devpatch run --failfast --threaded=8 -- python manage.py runserver",
@@ -128,11 +130,17 @@ def _environment(options: argparse.Namespace) -> dict[str, str] | None:
     given = {switch.name: getattr(options, switch.name) for switch in switches.SWITCHES}
     chosen.update({name: text for name, text in given.items() if text is not None})
     for problem in (problems := switches.read(chosen).problems):
-        say(problem, ERROR)
+        say(_with_options(problem), ERROR)
     if problems:
         return None
     path = os.pathsep.join(filter(None, (_BOOTSTRAP, os.environ.get("PYTHONPATH"))))
     return {**os.environ, **chosen, "PYTHONPATH": path}
+
+
+def _with_options(message: str) -> str:
+    """Return ``message`` with the options that the user typed, in the place of the variables."""
+    flags = {switch.name: switch.flag for switch in switches.SWITCHES}
+    return re.sub(rf"{switches.PREFIX}\w+", lambda found: flags.get(found[0], found[0]), message)
 
 
 def _warn_about(environ: dict[str, str]) -> None:
@@ -143,18 +151,6 @@ def _warn_about(environ: dict[str, str]) -> None:
         say("no switch is on; `devpatch run --help` lists them", WARNING)
 
 
-def _program(name: str, environ: os._Environ[str] | dict[str, str]) -> str | ExitStatus:
-    """Return the path of the program ``name``, or print why it can't be run and return the exit status."""
-    path = shutil.which(name, path=environ.get("PATH"))
-    if path is not None:
-        return path
-    if os.path.exists(name):
-        say(f"{name} is not executable; did you mean: python {name}?", ERROR)
-        return ExitStatus.CANNOT_RUN
-    say(f"{name}: command not found", ERROR)
-    return ExitStatus.NOT_FOUND
-
-
 def _become(path: str, command: list[str], environ: dict[str, str]) -> int:
     if os.name == "nt":
         signal.signal(signal.SIGINT, lambda *_: None)  # The console sends Ctrl-C to the command too.
@@ -162,7 +158,8 @@ def _become(path: str, command: list[str], environ: dict[str, str]) -> int:
     try:
         _replace_process(path, command, environ)
     except OSError as error:
-        say(f"{command[0]} can't be run: {error.strerror}", ERROR)
+        meant = programs.hint(command)
+        say(f"{command[0]} can't be run: {error.strerror}{f'; {meant}' if meant else ''}", ERROR)
         return int(ExitStatus.CANNOT_RUN)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -18,6 +17,7 @@ from ..console import is_coloured
 from ..features import Feature
 from ..lifecycle.endings import ExitStatus
 from . import print_result
+from .parser import Parser
 
 _FRAMEWORKS = ("Django", "Werkzeug", "Flask", "django-extensions", "daphne", "wrapt", "watchfiles")
 _START_UP_FILE = "devpatch.pth"
@@ -25,12 +25,12 @@ _START_UP_FILE = "devpatch.pth"
 
 def main(arguments: list[str]) -> int:
     """Print the status. Return 0, or ``ExitStatus.REFUSED`` if a switch has an invalid value."""
-    parser = argparse.ArgumentParser(
-        prog="devpatch status",
+    parser = Parser(
+        "devpatch status",
         description="Print which switches are set, and what they can do with the frameworks installed here.",
     )
     parser.add_argument("--json", action="store_true", help="print it for programs")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     found = gather()
     print_result(json.dumps(found, indent=2) if options.json else render(found, is_coloured(sys.stdout)))
     is_valid = all(switch["valid"] for switch in found["switches"])
@@ -217,7 +217,7 @@ def _remarks(found: dict[str, Any], servers: list[str]) -> list[str]:
     for feature in found["features"]:
         lines += _reasons(feature, servers)
         if feature["needs_reloader"]:
-            lines.append(f"{feature['name']} needs the reloader: not --noreload, and debug on")
+            lines.append(f"{feature['name']} needs the reloader: leave out --noreload, and turn debug on")
         if feature["any_server"]:
             lines.append(f"{feature['name']} works under any other WSGI server too")
     return lines

@@ -1,8 +1,7 @@
-"""``devpatch summary FILE``: a table of the requests in a file of DEVPATCH_SUMMARY_LOG, one row per route."""
+"""``devpatch summary [FILE]``: a table of the requests in a file of DEVPATCH_SUMMARY_LOG, one row per route."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -12,8 +11,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..console import ERROR, WARNING, plain, say, shown_path
+from ..console import ERROR, plain, say, shown_path
 from ..lifecycle.endings import ExitStatus
+from .logs import SUMMARY, warn_of_left_out
+from .parser import Parser
 
 _NO_ROUTE = "(no route)"
 
@@ -57,29 +58,40 @@ class Route(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """Print the table. Return the exit status of ``run``."""
-    parser = argparse.ArgumentParser(
-        prog="devpatch summary",
-        description="Print a table of the requests in a file of DEVPATCH_SUMMARY_LOG.",
+    parser = Parser(
+        "devpatch summary",
+        description=f"Print a table of the requests in a file of {SUMMARY.switch.name}.",
     )
-    parser.add_argument("file", help="the file that DEVPATCH_SUMMARY_LOG names")
+    parser.add_argument(
+        "file", nargs="?", help=f"the file; by default the one that {SUMMARY.switch.name} names"
+    )
     parser.add_argument("--html", metavar="OUT", help="write a page with bars and timelines too")
-    options = parser.parse_args(arguments)
-    return run(options.file, options.html)
-
-
-def run(file: str, html: str | None) -> int:
-    """Print the table, and write the page to the file ``html`` if it is given. Return the exit status."""
+    options = parser.read(arguments)
+    path = SUMMARY.path(options.file)
+    if path is None:
+        parser.error(SUMMARY.needed())
     try:
-        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        say(f"{file} can't be read ({error.strerror})", ERROR)
+        say(SUMMARY.unreadable(path, error, options.file), ERROR)
         return int(ExitStatus.REFUSED)
+    return run(path, text, options.html)
+
+
+def run(file: str, text: str, html: str | None) -> int:
+    """Print the table of the ``text`` in ``file``, and write the page to the file ``html`` if it is given.
+
+    Return the exit status.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
     requests = [request for line in lines if (request := parse(line)) is not None]
-    if not requests:
-        say(f"{file} has no request; DEVPATCH_SUMMARY_LOG writes such a file", ERROR)
+    if lines and not requests:
+        say(SUMMARY.mistaken(file, lines), ERROR)
         return int(ExitStatus.REFUSED)
-    if left_out := sum(bool(line.strip()) for line in lines) - len(requests):
-        say(f"lines of {file} that are no requests: {left_out}; they are left out", WARNING)
+    if not requests:
+        say(f"there are no requests in {file}", ERROR)
+        return int(ExitStatus.REFUSED)
+    warn_of_left_out(file, len(lines) - len(requests))
     rows = routes(requests)
     if html is not None:
         from .summary_page import page

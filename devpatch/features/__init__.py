@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..patching import Capability
     from ..switches import Settings, Switch
 
+# The objection of the features that need the reloader. What follows a semicolon in an objection is what to do.
+NO_RELOADER = "it runs without a reloader; turn the reloader on"
+
 
 class Feature:
     """The methods that the assembly and the start of a server call on a feature."""
@@ -48,6 +51,10 @@ class Feature:
 
     def unusable(self, settings: Settings) -> str | None:
         """Return why the switch's value can't be used, or None. With a reason, no server starts."""
+        return None
+
+    def load_problem(self, settings: Settings) -> str | None:
+        """Return why ``loaded`` would fail, or None. Only ``devpatch doctor`` asks, in a trial."""
         return None
 
     def activate(self, settings: Settings) -> None:

@@ -38,6 +38,7 @@ class ExitStatus(enum.IntEnum):
     RELOAD = 3  # makes Django's and Werkzeug's reloaders start the worker again; devpatch never exits with it
     CANNOT_RUN = 126  # the command of `devpatch run` is no program; 126 and 127 as in shells
     NOT_FOUND = 127  # the command of `devpatch run` does not exist
+    INTERRUPTED = 130  # Ctrl-C ended `devpatch doctor`; 128 and the number of SIGINT, as in shells
 
 
 def exit_status_of(code: object) -> tuple[int, str | None]:

@@ -31,7 +31,7 @@ def why_not_writable(switch: str, path: str) -> str | None:
         check(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return f"{switch}={path!r} can't be written ({reason}): name a file in a folder that is there"
+        return f"{switch}={path!r} can't be written ({reason}); name a file in a folder that is there"
     return None
 
 

@@ -1,24 +1,27 @@
-"""``devpatch doctor [-- COMMAND]``: say why a switch does not work here. The verdict comes first, then the findings.
+"""``devpatch doctor [-- COMMAND]``: find out why a switch does not work. The verdict comes first, then the findings.
 
-The command is started, and ended just before its server would serve. So the doctor sees what this very project does:
-its own ``runserver``, its settings, its Python.
+The command is started for a trial, and stopped before its server begins to serve. So the doctor sees what the project
+itself does: its own ``runserver``, its settings, its Python.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ... import switches
-from .. import print_result
+from ...lifecycle.endings import ExitStatus
+from .. import print_result, programs
+from ..parser import Parser
 from ..run import PRESET
 from . import command as commands
-from . import interpreter, neighbours, variables
+from . import effects, interpreter, neighbours, project, variables
 from .finding import Finding, Weight, note
 
 
@@ -29,11 +32,13 @@ class Diagnosis:
         self.words = words
         self.environ = environ
         self.folder = folder
-        self.findings = list(variables.check(environ, folder))
+        self.findings = list(variables.check(environ))
         self.server: str | None = None
         self.working: list[str] = []  # the names of the features that work
+        self._in_files = variables.in_files(environ, folder)
         settings = switches.read(environ)
-        self.is_any_on = any(settings[switch] for switch in switches.FEATURES)
+        is_any_on = any(settings[switch] for switch in switches.FEATURES)
+        self._is_any_on = is_any_on or bool(self._in_files) or commands.names_a_switch(words)
 
     @property
     def problems(self) -> list[Finding]:
@@ -44,52 +49,74 @@ class Diagnosis:
     def verdict(self) -> str:
         """One line that answers the question."""
         if self.problems:
-            number = len(self.problems)
-            return f"something does not work here: {number} problem{'s' if number > 1 else ''}"
-        where = f" with {self.server}" if self.server else ""
-        if not self.is_any_on:
-            return f"everything is ready{where}, and no switch is on"
-        return f"{', '.join(self.working) or 'devpatch'} will work here{where}"
+            return f"not ready: {len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
+        if self.server is None:
+            return "this Python is ready; no command was checked"
+        if not self._is_any_on:
+            return f"everything is ready with {self.server}, and no switch is on"
+        return f"{', '.join(self.working) or 'devpatch'} will work here with {self.server}"
 
     def examine(self) -> None:
         """Look at the command's Python, then start the command."""
         if not self.words:
-            why = "there is no manage.py and no Flask application here, so only this Python was checked"
-            todo = "name your command: devpatch doctor -- COMMAND"
-            self.findings.append(note("no project was found", why, todo))
-        python = commands.interpreter_of(self.words) if self.words else commands.Interpreter(sys.executable)
-        if python is not None:
-            facts = commands.facts_of(python)
-            self.findings += interpreter.check(python, facts)
-            self.findings += neighbours.check(facts["distributions"] if facts else {}, self.environ)
+            self.findings.append(project.elsewhere(self.folder) or _no_project())
+        self._check_program()
+        if no_server := project.no_server(self.words):
+            self.findings.append(no_server)
+        report = None
         if self.words and not self.problems:
-            self._start()
+            report = self._start()
+        self._judge(report)
 
-    def _start(self) -> None:
-        environ = dict(self.environ)
-        if not self.is_any_on:
+    def _check_program(self) -> None:
+        """Find out whether the command can be run, and by which Python."""
+        if self.words and shutil.which(self.words[0]) is None:
+            todo = programs.hint(self.words) or "check its name, or activate its virtual environment"
+            self.findings.append(Finding(programs.why_not(self.words[0]), "the command can't be run", todo))
+            return
+        python = commands.interpreter_of(self.words) if self.words else commands.Interpreter(sys.executable)
+        if python is None:
+            return
+        if self.words and commands.is_python(self.words[0]):
+            missing = project.missing_script(self.words, self.folder)
+            self.findings += [missing] if missing else []
+        facts = commands.facts_of(python)
+        self.findings += interpreter.check(python, facts)
+        self.findings += neighbours.check(facts["distributions"] if facts else {}, self.environ)
+
+    def _start(self) -> dict[str, Any] | None:
+        """Start the command, and return its report, or None if there is none."""
+        environ = {**self.environ, switches.VERBOSE.name: switches.ON}
+        if not self._is_any_on:
             environ.update({switch.name: switches.ON for switch in PRESET})
         trial = commands.start(self.words, environ)
         if trial.report is None:
-            self.findings.append(self._no_server(trial))
-            return
-        self.server = trial.report["server"]
-        for name, reason in trial.report["reasons"].items():
-            if reason is None:
-                self.working.append(name)
-            elif self.is_any_on:
-                self.findings.append(_obstacle(name, str(self.server), reason))
-            else:
-                why = f"{name} would have no effect on {self.server}"
-                self.findings.append(note(reason, why, "keep it in mind, or start the server in another way"))
+            missing = project.missing_manage_py(self.words, self.folder)
+            self.findings.append(missing or self._no_server(trial))
+        elif self._is_any_on:
+            self._in_files += effects.set_by_program(self._in_files, trial.report)
+        return trial.report
+
+    def _judge(self, report: dict[str, Any] | None) -> None:
+        """Add the findings that rest on the report, and those that do not keep the command from starting."""
+        self.findings += variables.without_effect(self.environ, self.folder)
+        late = [(found.switch, effects.late(found, report, self.words)) for found in self._in_files]
+        self.findings += [finding for _switch, finding in late if finding]
+        if report is not None:
+            self.server = str(report["server"])
+            self.findings += effects.obstacles(report, self.words, are_on=self._is_any_on)
+            blocked = [switch for switch, finding in late if finding]
+            self.working = effects.working(report, blocked, self.environ)
 
     def _no_server(self, trial: commands.Trial) -> Finding:
-        how = "was still running after a minute" if trial.timed_out else "ended"
+        how, todo = "ended", "check the command without devpatch; `devpatch status` lists the servers"
+        if trial.timed_out:
+            how, todo = "was still running after a minute", f"{todo}; is devpatch installed in its Python?"
         last = f"; it printed last:\n{trial.output}" if trial.output else ""
         return Finding(
-            f"`{' '.join(self.words)}` {how}, and no development server had started",
+            f"`{shlex.join(self.words)}` {how}, and no development server had started",
             f"devpatch acts only on development servers{last}",
-            "check the command without devpatch; `devpatch status` lists the servers",
+            todo,
         )
 
     def as_data(self) -> dict[str, Any]:
@@ -110,7 +137,7 @@ class Diagnosis:
         """Return the diagnosis for people, the problems first."""
         lines = [self.verdict]
         if self.words:
-            lines.append(f"checked: {' '.join(self.words)}")
+            lines.append(f"checked: {shlex.join(self.words)}")
         for finding in sorted(self.findings, key=lambda finding: finding.weight is Weight.NOTE):
             why = finding.why.replace("\n", "\n       ")
             lines += [
@@ -122,26 +149,29 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _obstacle(feature: str, server: str, reason: str) -> Finding:
-    return Finding(
-        f"{feature} has no effect on {server}", reason, "change that, or start the server in another way"
-    )
+def _no_project() -> Finding:
+    why = "there is no manage.py and no Flask application here, so only this Python was checked"
+    return note("no project was found", why, "name your command: devpatch doctor -- COMMAND")
 
 
 def main(arguments: list[str]) -> int:
     """Print the diagnosis. Return 0 if all switches that are on work, and 1 otherwise."""
-    parser = argparse.ArgumentParser(
-        prog="devpatch doctor",
+    parser = Parser(
+        "devpatch doctor",
         usage="devpatch doctor [--json] [-- COMMAND [ARGUMENT ...]]",
-        description="Say why a switch does not work here. The command is started, and ended before its server serves. "
-        "Without a command, it is the usual one of the Django or Flask project in this folder.",
+        description="Find out why a switch does not work. The command is started for a trial, and stopped before its "
+        "server begins to serve. Without a command, the doctor tries the usual one of the Django or Flask project in "
+        "this folder.",
     )
     parser.add_argument("--json", action="store_true", help="print it for programs")
     before, words = _split(arguments)
-    options = parser.parse_args(before)
+    options = parser.read(before)
     folder = Path.cwd()
-    diagnosis = Diagnosis(words or commands.guess(folder, os.environ), os.environ, folder)
-    diagnosis.examine()
+    diagnosis = Diagnosis(words or project.guess(folder, os.environ), os.environ, folder)
+    try:
+        diagnosis.examine()
+    except KeyboardInterrupt:
+        return int(ExitStatus.INTERRUPTED)
     print_result(json.dumps(diagnosis.as_data(), indent=2) if options.json else diagnosis.as_text())
     return 1 if diagnosis.problems else 0
 

@@ -18,9 +18,7 @@ _RUN = "start the command with `devpatch run`, which needs no start-up file"
 def check(interpreter: Interpreter, facts: dict[str, Any] | None) -> Iterator[Finding]:
     """Yield what keeps ``interpreter`` from starting devpatch. ``facts`` are those of ``probe.py``."""
     if facts is None:
-        yield Finding(
-            f"{interpreter.path} can't be started", "nothing can be said about it", "check the command"
-        )
+        yield Finding(f"{interpreter} can't be started", "nothing can be said about it", "check the command")
         return
     if tuple(facts["version"][:2]) < _OLDEST:
         version = ".".join(map(str, facts["version"]))
@@ -33,13 +31,13 @@ def check(interpreter: Interpreter, facts: dict[str, Any] | None) -> Iterator[Fi
         return
     yield from _check_version(facts)
     if facts["wrapt"]:
-        todo = f"{interpreter.path} -m pip install --force-reinstall wrapt"
+        todo = f"{interpreter} -m pip install --force-reinstall wrapt"
         yield Finding(f"wrapt can't be imported: {facts['wrapt']}", "nothing can be patched without it", todo)
 
 
 def _why_not(interpreter: Interpreter, facts: dict[str, Any]) -> Finding:
     """Return why the start-up file did not run in this Python."""
-    name = interpreter.path
+    name = str(interpreter)
     if facts["ignores_environment"]:
         return Finding(
             "Python is started with -E or -I", "it hides the environment from devpatch", "leave it out"

@@ -13,7 +13,7 @@ from ...lifecycle import sessions, starts
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
-from .. import Feature
+from .. import NO_RELOADER, Feature
 from .worker import draining
 
 
@@ -28,7 +28,7 @@ class FailSafe(Feature):
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
         if start.role is Role.PLAIN:
-            return "it runs without a reloader; turn the reloader on"
+            return NO_RELOADER
         if start.role is Role.WORKER and not (sessions.worker.is_supervised or sessions.has_patched_parent):
             return f"{self.switch.name} came too late{_origin(self.switch.name)}: set it before Python starts"
         return None

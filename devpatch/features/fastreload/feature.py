@@ -11,7 +11,7 @@ from ...lifecycle import file_changes, requests, sessions, standbys
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
-from .. import Feature
+from .. import NO_RELOADER, Feature
 
 
 class FastReload(Feature):
@@ -28,7 +28,7 @@ class FastReload(Feature):
     def objection(self, start: Start, settings: switches.Settings) -> str | None:
         """See Feature.objection."""
         if start.role is Role.PLAIN:
-            return "it runs without a reloader; turn the reloader on"
+            return NO_RELOADER
         if start.role is Role.WORKER and not sessions.worker.is_supervised:
             return "fail-safe does not supervise it"
         return None

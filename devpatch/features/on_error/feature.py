@@ -67,6 +67,15 @@ class OnError(Feature):
         """See Feature.loaded. Raises ImportError."""
         self._calls.receivers = {name: find(name) for name in self._names}
 
+    def load_problem(self, settings: switches.Settings) -> str | None:
+        """See Feature.load_problem."""
+        try:
+            for name in _names_in(settings):
+                find(name)
+        except ImportError as error:
+            return f"{error}; name a function that the program can import, as package.module:function"
+        return None
+
     def _report(self, request: requests.Request) -> None:
         if request.error is None:
             return
