@@ -227,7 +227,9 @@ class Supervisor:
             return Verdict.RELOAD
         if file_changes.observer.is_active:
             self._notify(worker)  # From then on, its reloader relies on messages.
-        if not self._wait_for_end(worker, _HANDOVER_LIMIT, Report.WATCHING):
+        deadline = time.monotonic() + _HANDOVER_LIMIT
+        while not self._wait_for_end(worker, deadline - time.monotonic(), Report.WATCHING):
+            is_watching = Report.WATCHING in worker.reports() or time.monotonic() >= deadline
             imported = worker.reports()[Report.SERVING]["modules"]
             self._watcher.include(imported, (), self._snapshot_before, worker.started_at)
             changes = self._changes_in_start(self._watcher.look())
@@ -238,7 +240,9 @@ class Supervisor:
                 self._standby.start_late(worker)
                 worker.replace()
                 return Verdict.RELOAD
-            self._wait_for_end(worker)
+            if is_watching or is_ending:
+                self._wait_for_end(worker)
+                break
         return worker.verdict()
 
     def _wait_for_prompts(self, worker: WorkerHandle) -> bool:
@@ -253,6 +257,7 @@ class Supervisor:
     ) -> bool:
         """Wait at most ``seconds``, or until the report ``until``, for ``worker`` to end. Return whether it has ended.
 
+        With ``until``, a changed source ends the wait too: the reloader may never see that change.
         When it begins to reload, start the standby, and give the worker ``_RELOAD_LIMIT`` s before it is terminated.
         """
         deadline = time.monotonic() + seconds
@@ -268,8 +273,10 @@ class Supervisor:
                 return True
             limit = END_POLL_INTERVAL if reloads else math.inf
             if worker.listen(min(max(left, 0.0), limit), file_changes.observer.fileno()):
-                file_changes.observer.take()
+                is_source_changed = any(map(is_source, file_changes.observer.take()))
                 self._notify(worker)
+                if until is not None and is_source_changed and not reloads:
+                    return False
             self._open_prompts.look(worker, worker.reports().get(Report.SERVING, {}).get("modules", ()))
             if not reloads and self._begins_to_reload(worker):
                 reloads, deadline = True, time.monotonic() + _RELOAD_LIMIT
