@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from . import switches
 from .console import ERROR, WARNING, say
-from .features import Feature
+from .features import NO_RELOADER, Feature
 from .lifecycle import examination, sessions, starts
 from .lifecycle.endings import ExitStatus, ending
 from .lifecycle.sessions import Role
@@ -24,16 +24,22 @@ class Activation:
     """Handles the starts of servers in this process, and remembers what it has done and printed."""
 
     def __init__(
-        self, serving_patches: Patches, patches_for: Patches, features: Callable[[], Sequence[Feature]]
+        self,
+        serving_patches: Patches,
+        patches_for: Patches,
+        features: Callable[[], Sequence[Feature]],
+        how_to_reload: Callable[[str], str],
     ) -> None:
         """Take the assembly's tables.
 
         ``serving_patches`` returns the patches to make when a server starts. ``patches_for`` returns all patches
-        that matter to a server. ``features`` returns all features.
+        that matter to a server. ``features`` returns all features. ``how_to_reload`` returns what to do for a server
+        that runs without a reloader.
         """
         self._serving_patches = serving_patches
         self._patches_for = patches_for
         self._features = features
+        self._how_to_reload = how_to_reload
         self._active: list[Feature] = []
         self._said: set[str] = set()
         self._announced: set[str] = set()
@@ -134,6 +140,8 @@ class Activation:
     def _why_not(self, feature: Feature, start: starts.Start, settings: switches.Settings) -> str | None:
         """Return why ``feature`` can't work on this start, or None."""
         reason = self._missing(feature, start.server) or feature.objection(start, settings)
+        if reason == NO_RELOADER:
+            return f"{reason}; {self._how_to_reload(start.server)}"
         if reason is None and Capability.ERRORS in feature.needs:
             return start.proof()
         return reason

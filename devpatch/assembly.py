@@ -32,7 +32,16 @@ class Server(NamedTuple):
     name: str
     distributions: tuple[str, ...]
     integrations: tuple[ModuleType, ...]
-    reloads: bool = True  # whether it has a reloader
+    reloader: str | None  # how to turn its reloader on; None: it has none
+
+
+_NOT_NORELOAD = "leave out --noreload"
+
+
+def how_to_reload(server: str) -> str:
+    """Return what to do for a reloader, if ``server`` runs without one."""
+    found = next((row.reloader for row in servers() if row.name == server), None)
+    return found or "use a server that has a reloader, such as runserver"
 
 
 @cache
@@ -68,14 +77,14 @@ def servers() -> tuple[Server, ...]:
     werkzeug = (socketserver_threads, werkzeug_serving, werkzeug_debug, werkzeug_reloader, prompts)
     plus = (*werkzeug, *commands, django_extensions_command, django_views_debug)
     return (
-        Server("runserver", ("django",), django),
-        Server("testserver", ("django",), django, reloads=False),
-        Server("daphne", ("django", "daphne"), daphne),
-        Server("runserver_plus", ("django", "django-extensions", "werkzeug"), plus),
-        Server("run_simple", ("werkzeug",), werkzeug),
-        Server("app.run", ("flask",), (*werkzeug, flask_signals)),
-        Server("flask run", ("flask",), (*werkzeug, flask_cli, flask_signals)),
-        Server("wsgiref", (), wsgiref, reloads=False),
+        Server("runserver", ("django",), django, _NOT_NORELOAD),
+        Server("testserver", ("django",), django, None),
+        Server("daphne", ("django", "daphne"), daphne, _NOT_NORELOAD),
+        Server("runserver_plus", ("django", "django-extensions", "werkzeug"), plus, _NOT_NORELOAD),
+        Server("run_simple", ("werkzeug",), werkzeug, "pass use_reloader=True to run_simple()"),
+        Server("app.run", ("flask",), (*werkzeug, flask_signals), "pass debug=True to app.run()"),
+        Server("flask run", ("flask",), (*werkzeug, flask_cli, flask_signals), "add --debug"),
+        Server("wsgiref", (), wsgiref, None),
     )
 
 
@@ -185,7 +194,9 @@ def arm(launch: Launch | None) -> None:
         from .activation import Activation
         from .patching import ledger
 
-        Activation(serving_patches, patches_for, features).listen(launch[0] if launch else None)
+        Activation(serving_patches, patches_for, features, how_to_reload).listen(
+            launch[0] if launch else None
+        )
         if _is_supervised:
             from .features.failsafe.worker.supervised import SupervisedWorker
 

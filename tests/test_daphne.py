@@ -367,5 +367,5 @@ class TestLines:
             "devpatch: exc-info has no effect on daphne: ASGI has no start_response"
         ]
         assert messages_of(serve(NORELOAD, **SAFE)) == [
-            "devpatch: fail-safe has no effect on daphne: it runs without a reloader; turn the reloader on"
+            "devpatch: fail-safe has no effect on daphne: it runs without a reloader; leave out --noreload"
         ]

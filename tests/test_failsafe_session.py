@@ -189,9 +189,16 @@ class TestWithoutReloader:
     def test_it_does_nothing_and_announces_that(self, serve, mode):
         server = serve(mode, DEVPATCH_FAILSAFE="1")
         lines = [line for line in server.stderr.splitlines() if "devpatch" in line]
+        how = {
+            "runserver": "leave out --noreload",
+            "runserver_plus": "leave out --noreload",
+            "flask run": "add --debug",
+            "app.run": "pass debug=True to app.run()",
+            "run_simple": "pass use_reloader=True to run_simple()",
+        }
         what = "fail-safe and fast reload have" if harness.fast_reload else "fail-safe has"
         assert lines == [
-            f"devpatch: {what} no effect on {mode.server}: it runs without a reloader; turn the reloader on"
+            f"devpatch: {what} no effect on {mode.server}: it runs without a reloader; {how[mode.server]}"
         ]
 
     def test_the_status_command_says_so(self):

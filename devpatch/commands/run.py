@@ -27,6 +27,7 @@ _BOOTSTRAP = str(Path(__file__).resolve().parent / "bootstrap")
 # A switch that needs a value of the user's can't be in it.
 PRESET = tuple(switch for switch in switches.FEATURES if switch.is_on_or_off)
 # Python ignores these signals, and a command would inherit that.
+_OPERATORS = ("&&", "||", "|", "&", ">", "<")  # of shells
 _IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
 
 
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         return int(ExitStatus.REFUSED)
     _warn_about(environ)
     path = programs.find(command, environ)
-    if not options.beside:
+    if options.beside is None:
         return int(path) if isinstance(path, ExitStatus) else _become(path, command, environ)
     return _run_both(path, command, options, environ)
 
@@ -55,8 +56,12 @@ def _run_both(
 ) -> int:
     second = beside.words_of(options.beside)
     if not second:
-        say("--with names no command", ERROR)
+        say('--with names no command; write it as one word, such as --with "pytest tests"', ERROR)
         return int(ExitStatus.REFUSED)
+    if operator := next((word for word in second if word in _OPERATORS or word.endswith(";")), None):
+        say(
+            f"--with runs one command, without a shell; for {operator!r} use: --with 'sh -c \"...\"'", WARNING
+        )
     second_path = programs.find(second, os.environ)
     for found in (path, second_path):
         if isinstance(found, ExitStatus):

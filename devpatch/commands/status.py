@@ -130,7 +130,7 @@ def _why_not_available(feature: Feature, server: assembly.Server) -> str | None:
     for distribution in server.distributions:
         if _version(distribution) is None:
             return f"{distribution} is not installed"
-    if feature.needs_reloader and not server.reloads:
+    if feature.needs_reloader and server.reloader is None:
         return "it has no reloader"
     for patch in assembly.patches_for(server.name):
         # A framework that is not installed needs no patch.

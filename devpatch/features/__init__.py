@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ..patching import Capability
     from ..switches import Settings, Switch
 
-# The objection of the features that need the reloader. What follows a semicolon in an objection is what to do.
-NO_RELOADER = "it runs without a reloader; turn the reloader on"
+# The objection of the features that need the reloader. The start of the server adds how to turn it on. What follows
+# a semicolon in an objection is what to do.
+NO_RELOADER = "it runs without a reloader"
 
 
 class Feature:

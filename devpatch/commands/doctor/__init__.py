@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -23,6 +24,9 @@ from ..run import PRESET
 from . import command as commands
 from . import effects, interpreter, neighbours, project, variables
 from .finding import Finding, Weight, note
+
+# The last line of a traceback.
+_EXCEPTION = re.compile(r"[\w.]+(?:Error|Exception|Warning|NotFound|NotReady)(?::|$)")
 
 
 class Diagnosis:
@@ -112,6 +116,8 @@ class Diagnosis:
         how, todo = "ended", "check the command without devpatch; `devpatch status` lists the servers"
         if trial.timed_out:
             how, todo = "was still running after a minute", f"{todo}; is devpatch installed in its Python?"
+        if _EXCEPTION.match(trial.output.rpartition("\n")[2]):
+            todo = f"repair the error, and ask again; {switches.FAILSAFE.name}=1 holds a server until that is done"
         last = f"; it printed last:\n{trial.output}" if trial.output else ""
         return Finding(
             f"`{shlex.join(self.words)}` {how}, and no development server had started",

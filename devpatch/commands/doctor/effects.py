@@ -38,7 +38,7 @@ def obstacles(report: dict[str, Any], words: Sequence[str], *, are_on: bool) -> 
 
 
 def _obstacle(reason: str, names: list[str], report: dict[str, Any], words: Sequence[str]) -> Finding:
-    why, todo = _parts(reason, report["server"], words)
+    why, todo = _parts(reason, words)
     if reason.startswith(switches.PREFIX):  # A value that can't be used.
         return Finding(why, "a development server refuses to start with it", todo or "correct the value")
     if set(names) & set(report["refusing"]):
@@ -48,7 +48,7 @@ def _obstacle(reason: str, names: list[str], report: dict[str, Any], words: Sequ
 
 
 def _limit(reason: str, names: list[str], report: dict[str, Any], words: Sequence[str]) -> Finding:
-    why, todo = _parts(reason, report["server"], words)
+    why, todo = _parts(reason, words)
     what = f"{_joined(names)} would have no effect on {report['server']}"
     return note(what, why, f"to use {'it' if len(names) == 1 else 'them'}, {todo or 'start another server'}")
 
@@ -58,24 +58,17 @@ def _joined(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _parts(reason: str, server: str, words: Sequence[str]) -> tuple[str, str]:
+def _parts(reason: str, words: Sequence[str]) -> tuple[str, str]:
     """Return what ``reason`` says, and what to do about it, which may be empty."""
     why, semicolon, todo = reason.rpartition("; ")
     if not semicolon:
         return reason, ""
-    return why, _how_to_reload(server, words) if reason == NO_RELOADER else todo
+    return why, (why == NO_RELOADER and _how_to_reload(words)) or todo
 
 
-def _how_to_reload(server: str, words: Sequence[str]) -> str:
+def _how_to_reload(words: Sequence[str]) -> str | None:
     option = next((word for word in words if word in ("--noreload", "--no-reload", "--no-debug")), None)
-    if option is not None:
-        return f"leave out {option}"
-    ways = {
-        "flask run": "add --debug",
-        "app.run": "pass debug=True to app.run()",
-        "run_simple": "pass use_reloader=True to run_simple()",
-    }
-    return ways.get(server, "use a server that has a reloader, such as runserver")
+    return None if option is None else f"leave out {option}"
 
 
 def late(found: InFile, report: dict[str, Any] | None, words: Sequence[str]) -> Finding | None:

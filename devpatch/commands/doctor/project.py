@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,11 +39,22 @@ def guess(folder: Path, environ: Mapping[str, str]) -> list[str]:
     """Return the usual command of the project in ``folder``, or an empty list."""
     if (folder / MANAGE_PY).is_file():
         return [sys.executable, MANAGE_PY, "runserver"]
-    has_flask = environ.get("FLASK_APP") or (folder / "app.py").is_file()
+    has_flask = environ.get("FLASK_APP") or (folder / "app.py").is_file() or _names_flask_app(folder)
     # A package of a Django project has a wsgi.py too, in which Flask would find no application.
     if has_flask or ((folder / "wsgi.py").is_file() and find_manage_py(folder) is None):
         return [sys.executable, "-m", "flask", "run", "--debug"]
     return []
+
+
+def _names_flask_app(folder: Path) -> bool:
+    """Whether a file from which ``flask run`` takes variables names the application."""
+    for name in (".flaskenv", ".env"):
+        with suppress(OSError, UnicodeDecodeError):
+            if re.search(
+                r"^\s*(?:export\s+)?FLASK_APP\s*=", (folder / name).read_text("utf-8"), re.MULTILINE
+            ):
+                return True
+    return False
 
 
 def find_manage_py(folder: Path) -> Path | None:
