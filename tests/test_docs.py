@@ -86,6 +86,12 @@ class Terminal:
         self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
         (self.folder / file).write_text(f"{self.whole}    def (\n")
 
+    def do_misspell(self, file_and_name):
+        """Leave out the last letter of a name in a file."""
+        file, name = file_and_name.split()
+        self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
+        (self.folder / file).write_text(self.whole.replace(name, name[:-1]))
+
     def do_mend(self, file):
         self.seen = len(self.output)
         (self.folder / file).write_text(self.whole)

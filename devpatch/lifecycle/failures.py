@@ -1,6 +1,7 @@
 """Describe exceptions as JSON data, for the error page, which another process renders, and for the error log.
 
-The data contains exceptions, file names, lines and source, but no local variables, settings or environment.
+The data contains exceptions, file names, lines and source, but no local variables, settings or environment, except
+a variable that names a module which is not there.
 """
 
 from __future__ import annotations
@@ -70,12 +71,14 @@ def principal(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
     one that passed through the user's code.
     """
     if not _is_from_own_line(links[-1]):
-        causes = itertools.takewhile(lambda link: link["leads_to"] in (None, "cause"), reversed(links))
+        causes = itertools.takewhile(lambda link: link["leads_to"] in (None, "cause"), links[::-1])
         known = [link for link in causes if link["place"] or _is_from_own_line(link)]
         if known:
             return known[-1]
-    own = (link for link in reversed(links) if any(frame["own"] for frame in link["frames"]))
-    return next(own, links[-1])
+    for link in links[::-1]:
+        if _is_from_own_line(link) or any(frame["own"] for frame in link["frames"]):
+            return link
+    return links[-1]
 
 
 def _is_from_own_line(link: dict[str, Any]) -> bool:
@@ -199,14 +202,15 @@ def _place(error: BaseException, frames: list[dict[str, Any]], around: int) -> d
     place = places.find(error, frames, own_modules())
     if place is None:
         return None
-    is_in_file = place.text is None
+    text = place.text
+    source = _source(place.file, place.line, around) if text is None else [(place.line, text[:_MAX_LINE])]
     return {
         "file": place.file,
         "line": place.line,
         "offset": place.offset,
         "end_offset": place.end_offset,
-        "own": is_own(place.file) if is_in_file else True,
-        "source": _source(place.file, place.line, around) if is_in_file else [(place.line, place.text)],
+        "own": text is not None or is_own(place.file),
+        "source": source,
     }
 
 

@@ -28,7 +28,7 @@ class Place(NamedTuple):
     line: int
     offset: int = 0  # where the name begins, in characters, from 1; 0 means not known
     end_offset: int = 0
-    text: str | None = None  # the line, if it is not in a file
+    text: str | None = None  # the line, if only this one is to be shown: settings have secrets nearby
 
 
 # Each function returns the file and the line that an exception of its framework names, or None.
@@ -117,7 +117,7 @@ def _in_source(name: _Name, file: str, text: str) -> Place | None:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if name.is_meant_by(_written_by(token)):
                 (line, start), (_line, end) = token.start, token.end
-                return Place(file, line, start + 1, end + 1)
+                return Place(file, line, start + 1, end + 1, text.split("\n")[line - 1])
     except (tokenize.TokenError, SyntaxError):
         pass  # The file has been broken since it was imported.
     return None
