@@ -80,7 +80,7 @@ class Terminal:
 
     def do_links(self, path):
         page = self.server.get(path, headers=["Accept: text/html"]).body.decode()
-        self.links = "".join(f"link: {link}\n" for link in re.findall(r"href='(\w+://file[^']+)'", page)[-1:])
+        self.links = "".join(f"link: {link}\n" for link in re.findall(r"href='(\w+://file[^']+)'", page)[:1])
 
     def do_break(self, file):
         self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
