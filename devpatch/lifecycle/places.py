@@ -14,11 +14,12 @@ import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 COMMAND_LINE, ENVIRONMENT = "<command line>", "<environment>"
 _MAX_MESSAGE = 2_000  # characters of a message that are searched for names
+_MAX_NAMES = 20  # that are looked for
 
 
 class Place(NamedTuple):
@@ -60,15 +61,10 @@ def find(error: BaseException, frames: Sequence[dict[str, Any]], modules: Iterab
 
 
 def _where_it_is_written(error: BaseException, files: Iterable[str]) -> Place | None:
-    names = list(_names_in(error))
-    texts = {file: text for file in files if any(name.text in (text := _text_of(file)) for name in names)}
+    names = list(islice(_names_in(error), _MAX_NAMES))
+    texts = {file: _text_of(file) for file in files} if names else {}
     for name in names:
-        places = (
-            _on_command_line(name),
-            *(_in_source(name, file, text) for file, text in texts.items()),
-            _in_environment(name),
-        )
-        if found := next(filter(None, places), None):
+        if found := _on_command_line(name) or _in_sources(name, texts) or _in_environment(name):
             return found
     return None
 
@@ -109,6 +105,11 @@ def _text_of(file: str) -> str:
             return source.read()
     except (OSError, SyntaxError, UnicodeDecodeError):
         return ""
+
+
+def _in_sources(name: _Name, texts: dict[str, str]) -> Place | None:
+    places = (_in_source(name, file, text) for file, text in texts.items() if name.text in text)
+    return next(filter(None, places), None)
 
 
 def _in_source(name: _Name, file: str, text: str) -> Place | None:
