@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import os
 import sys
@@ -80,6 +81,9 @@ def answers_of(server) -> tuple[list[str], list, str]:
         server.get("/ok/", headers=[f"Accept: {kind}"]).body.decode()
         for kind in ("text/plain", "application/json", "text/html")
     )
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = importlib.resources.files("devpatch.features.failsafe.page") / "failure.schema.json"
+    jsonschema.validate(json.loads(data), json.loads(schema.read_text()))
     return text.splitlines(), json.loads(data)["exceptions"], page
 
 
