@@ -53,6 +53,7 @@ def servers() -> tuple[Server, ...]:
         django_autoreload,
         django_basehttp,
         django_checks,
+        django_errors,
         django_extensions_command,
         django_handlers,
         django_management,
@@ -70,7 +71,7 @@ def servers() -> tuple[Server, ...]:
     )
 
     wsgiref = (socketserver_threads, wsgiref_server, wsgiref_handlers)
-    commands = (django_management, django_checks, django_handlers)
+    commands = (django_management, django_checks, django_errors, django_handlers)
     runserver = (*commands, django_runserver, django_autoreload, prompts)
     django = (*wsgiref, django_basehttp, *runserver)
     daphne = (*runserver, daphne_runserver, daphne_server)

@@ -29,6 +29,7 @@ class Capability(enum.Enum):
     ERRORS = "see a request's unhandled error"
     PROMPTS = "know that a prompt has stopped the program"
     CHECKS = "see the messages of failed system checks"
+    PLACES = "find the line of settings or of a template that an error is about"
     HANDLED = "see an exception that a handler turned into a response"
     RESPONSES = "know when a response was written"
     ENDING = "end the serving loop"

@@ -1,7 +1,7 @@
-"""Make the picture of the README: ``python tests/make_pictures.py``, with Django, Playwright and a Chromium.
+"""Make the pictures of the README and of the error page: ``python tests/make_pictures.py``.
 
-It runs the Django example with fail-safe, breaks a file, and repairs it. The terminal and the page are what was
-printed and shown then. The environment variable CHROMIUM may name a browser.
+It needs Django, Playwright and a Chromium, which the environment variable CHROMIUM may name. It runs the Django example
+with fail-safe, breaks a file, and repairs it. The terminal and the page are what was printed and shown then.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def browser(playwright):
 
 
 def shoot(url: str) -> dict[str, bytes]:
-    """Return a picture of the error page for each scheme."""
+    """Write a picture of the error page for each scheme, and return a narrow one."""
     pictures = {}
     with sync_playwright() as playwright:
         chromium = browser(playwright)
@@ -103,6 +103,8 @@ def shoot(url: str) -> dict[str, bytes]:
             page = chromium.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2)
             page.goto(url)
             pictures[scheme] = page.screenshot()
+            page.set_viewport_size({"width": 1000, "height": 560})
+            page.screenshot(path=REPOSITORY / "docs" / f"error-page-{scheme}.png", scale="css")
         chromium.close()
     return pictures
 

@@ -80,11 +80,17 @@ class Terminal:
 
     def do_links(self, path):
         page = self.server.get(path, headers=["Accept: text/html"]).body.decode()
-        self.links = "".join(f"link: {link}\n" for link in re.findall(r"href='(\w+://file[^']+)'", page)[-1:])
+        self.links = "".join(f"link: {link}\n" for link in re.findall(r"href='(\w+://file[^']+)'", page)[:1])
 
     def do_break(self, file):
         self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
         (self.folder / file).write_text(f"{self.whole}    def (\n")
+
+    def do_misspell(self, file_and_name):
+        """Leave out the last letter of a name in a file."""
+        file, name = file_and_name.split()
+        self.whole, self.seen = (self.folder / file).read_text(), len(self.output)
+        (self.folder / file).write_text(self.whole.replace(name, name[:-1]))
 
     def do_mend(self, file):
         self.seen = len(self.output)

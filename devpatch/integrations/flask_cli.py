@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ..lifecycle import failures, loads, sessions
+from ..lifecycle import failures, loads, places, sessions
 from ..patching import Capability, Decorate, Register, Replace, Wrap, module_proxy
 
 
@@ -63,6 +63,7 @@ def _observe_main(wrapped: Callable[..., Any], group: Any, args: Any, kwargs: An
 # run_command loads the application before a start is reported, so these patches are made at the import.
 ENTRY_PATCHES = (
     Register("flask.cli", "NoAppException", Capability.CHECKS, _unwrapper, failures.unwrappers),
+    Register("flask.cli", "NoAppException", Capability.PLACES, lambda _: "FLASK_APP", places.variables),
     Replace("flask.cli", "traceback", Capability.WORKERS, _make_traceback, ("print_exc",)),
     Decorate("flask.cli", "NoAppException.show", Capability.FIRST_START, _watch_show),
     Wrap("flask.cli", "FlaskGroup.main", Capability.FIRST_START, _observe_main, ("group",)),

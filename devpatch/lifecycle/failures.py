@@ -1,10 +1,12 @@
 """Describe exceptions as JSON data, for the error page, which another process renders, and for the error log.
 
-The data contains exceptions, file names, lines and source, but no local variables, settings or environment.
+The data contains exceptions, file names, lines and source, but no local variables, settings or environment, except
+a variable that names a module which is not there.
 """
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import os
 import sys
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import places
 from .tracebacks import hide_own_frames, linked, parts_of
 
 _MAX_TEXT = 200_000  # characters of a traceback; the middle of a longer one is left out
@@ -49,7 +52,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     """Return the traceback, summary and chain of ``error``, and the files and paths that may hold its cause."""
     error = next((inner for unwrap in unwrappers if (inner := unwrap(error))), error)
     hide_own_frames(error)
-    links = chain(error)
+    links = _Describer(_CONTEXT_LINES, finds_places=True).chain(error)
     return {
         "text": _shortened(_traceback_of(error), _MAX_TEXT),
         "summary": _summary(principal(links)),
@@ -61,14 +64,26 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def principal(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the exception in a chain that tells the user most: the last one that comes from their own code.
+    """Return the exception in a chain that tells the user most.
 
-    A framework may wrap it in an exception of its own, which has no frame of the user's code.
+    It is the last one if the user's own line raised it. Otherwise a framework may have wrapped the exception that
+    matters in its own: then it is the root of its direct causes of which a place is known. Otherwise it is the last
+    one that passed through the user's code.
     """
+    if not _is_from_own_line(links[-1]):
+        causes = itertools.takewhile(lambda link: link["leads_to"] in (None, "cause"), links[::-1])
+        known = [link for link in causes if link["place"] or _is_from_own_line(link)]
+        if known:
+            return known[-1]
     for link in links[::-1]:
-        if link["problems"] or link["syntax"] or any(frame["own"] for frame in link["frames"]):
+        if _is_from_own_line(link) or any(frame["own"] for frame in link["frames"]):
             return link
     return links[-1]
+
+
+def _is_from_own_line(link: dict[str, Any]) -> bool:
+    frames = link["frames"]
+    return bool(link["problems"] or link["syntax"] or (frames and frames[-1]["own"]))
 
 
 def title_of(link: dict[str, Any]) -> str:
@@ -134,8 +149,9 @@ def bare(error: BaseException) -> dict[str, Any]:
 class _Describer:
     """Describes an exception and those that are linked to it, each once, up to a limit."""
 
-    def __init__(self, around: int) -> None:
+    def __init__(self, around: int, *, finds_places: bool = False) -> None:
         self._around = around
+        self._finds_places = finds_places  # That reads files, so it is not done for each error of a request.
         self._seen: set[int] = set()
 
     def chain(self, error: BaseException) -> list[dict[str, Any]]:
@@ -166,7 +182,9 @@ class _Describer:
             del frames[_MAX_FRAMES // 2 : -_MAX_FRAMES // 2]
         parts = parts_of(error)
         described = [links for part in parts[:_MAX_PARTS] if (links := self.chain(part))]
+        place = {"place": _place(error, frames, self._around)} if self._finds_places else {}
         return {
+            **place,
             "type": _name_of(type(error)),
             "message": _text_of(error.msg) if syntax and isinstance(error, SyntaxError) else _text_of(error),
             "notes": _notes(error),
@@ -177,6 +195,23 @@ class _Describer:
             "parts": described,
             "parts_left_out": len(parts) - len(described),
         }
+
+
+def _place(error: BaseException, frames: list[dict[str, Any]], around: int) -> dict[str, Any] | None:
+    """Return the line that ``error`` is about, if no frame is at it, in the form of the position of a SyntaxError."""
+    place = places.find(error, frames, own_modules())
+    if place is None:
+        return None
+    text = place.text
+    source = _source(place.file, place.line, around) if text is None else [(place.line, text[:_MAX_LINE])]
+    return {
+        "file": place.file,
+        "line": place.line,
+        "offset": place.offset,
+        "end_offset": place.end_offset,
+        "own": text is not None or is_own(place.file),
+        "source": source,
+    }
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -196,13 +231,13 @@ def _problems(error: BaseException, around: int) -> list[dict[str, Any]]:
     return [
         {
             **{name: _text_of(getattr(problem, name)) for name in ("id", "message", "hint", "object")},
-            "place": _place_of(problem, around),
+            "place": _place_of_problem(problem, around),
         }
         for problem in problems[:_MAX_PARTS]
     ]
 
 
-def _place_of(problem: Problem, around: int) -> dict[str, Any] | None:
+def _place_of_problem(problem: Problem, around: int) -> dict[str, Any] | None:
     if problem.file is None:
         return None
     source = _source(problem.file, problem.line, around)
@@ -275,10 +310,11 @@ def _files_of(error: BaseException) -> set[str]:
     return {os.path.abspath(name) for name in files if not name.startswith("<")}
 
 
-def own_modules() -> set[str]:
-    """Return the files of the imported modules that are the user's own code."""
+def own_modules() -> list[str]:
+    """Return the files of the imported modules that are the user's own code, in the order of their imports."""
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return {os.path.abspath(name) for name in names if isinstance(name, str) and is_own(name)}
+    own = (os.path.abspath(name) for name in names if isinstance(name, str) and is_own(name))
+    return list(dict.fromkeys(own))
 
 
 def is_own(file: str) -> bool:

@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 from .... import console, switches
 from ..failure import HEADER, Failure
-from . import html
+from . import html, text
 from .editor import Editor
 from .request import Request
 
@@ -59,7 +59,7 @@ def _answer(request: Request, failure: Failure, folders: Sequence[str]) -> bytes
     elif kind == _JSON:
         content = json.dumps(as_json(failure, folders), indent=2) + "\n"
     else:
-        content = console.plain(failure.text)
+        content = text.render(failure)
     return request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, content, kind, headers)
 
 

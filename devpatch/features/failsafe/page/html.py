@@ -7,7 +7,6 @@ loads nothing from elsewhere. A nonce allows its own style and script.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
@@ -17,13 +16,13 @@ from typing import Any
 
 from ....console import plain, shown_path
 from ....lifecycle.failures import principal, title_of
-from ..failure import Failure, place_of
+from ....lifecycle.places import COMMAND_LINE, ENVIRONMENT
+from ..failure import RELATIONS, Failure, caret_line, named, place_of, related
 from .editor import Editor
 from .highlighting import highlighted
 
 EVENTS_PATH = "/.devpatch/events"
 _ASSETS = Path(__file__).parent
-_RELATIONS = {"cause": "Its direct cause:", "context": "It was raised while this was handled:"}
 
 
 def policy(nonce: str) -> str:
@@ -41,9 +40,7 @@ def render(
     status = "Reloads by itself when a file changes." if is_safe_to_repeat else "Waits until a file changes."
     parts = _headline(failure, editor, _STATUS.format(status=status))
     if failure.chain:
-        main = principal(failure.chain)
-        others = [link for link in reversed(failure.chain) if link is not main]
-        parts += [_exception(link, editor, is_open=link is main) for link in (main, *others)]
+        parts += _exceptions(failure.chain, editor)
     else:
         parts.append(f"<pre id='text' class='output' tabindex='0'>{_text(failure.text)}</pre>")
     parts.append(_watched(folders))
@@ -111,6 +108,8 @@ _STATUS = (
 
 def _where(place: dict[str, Any]) -> str:
     """Return the file, the line and the function. Only the place of a frame has a function."""
+    if place["file"] in (COMMAND_LINE, ENVIRONMENT):
+        return named(place)
     function = f", in {_text(place['function'])}" if "function" in place else ""
     return f"{_path(place['file'])}, line {place['line']}{function}"
 
@@ -121,22 +120,45 @@ def _open_link(place: dict[str, Any], editor: Editor) -> str:
     return f" <a class='open' href='{escape(url)}'>Open in the editor</a>" if url else ""
 
 
-def _exception(link: dict[str, Any], editor: Editor, is_open: bool) -> str:
-    relation = _RELATIONS.get(link["leads_to"] or "", "")
-    title = f"{relation} <span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}"
-    notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in link["notes"])
-    frames = _frames(link, editor)
-    if syntax := link["syntax"]:
-        frames.append(_frame_with_source(syntax, editor, is_open=True))
-    if link["problems"]:
-        notes += _problems(link, editor)
-        frames = _fold(frames)
-    body = f"{notes}<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
-    body += _parts(link, editor) + _left_out(link["earlier_left_out"], "earlier exception")
-    if is_open:
-        heading = "What failed" if link["problems"] else "Traceback"
-        return f"<section class='card' aria-label='{heading}'><h2>{heading}</h2>{body}</section>"
+def _exceptions(chain: Sequence[dict[str, Any]], editor: Editor) -> list[str]:
+    """Return the source of the place, the other exceptions, each in one line, and the traceback."""
+    main = principal(chain)
+    place = place_of(main)
+    others = [_other_exception(link, relation, editor) for link, relation in related(chain)]
+    if main["problems"]:
+        return [*others, _section("What failed", _details(main, editor, is_place_shown=False))]
+    source = f"<section class='card' aria-label='Source'>{_source(place)}</section>" if place else ""
+    traceback = _details(main, editor, is_place_shown=place is not None)
+    return [source if place and place["source"] else "", *others, _section("Traceback", traceback)]
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section class='card' aria-label='{heading}'><h2>{heading}</h2>{body}</section>" if body else ""
+
+
+def _other_exception(link: dict[str, Any], relation: str, editor: Editor) -> str:
+    place = place_of(link)
+    where = f" <span class='where'>{_where(place)}</span>" if place else ""
+    title = (
+        f"{relation} <span class='kind'>{_text(link['type'])}</span> {_text(link['message'][:300])}{where}"
+    )
+    body = _details(link, editor, is_place_shown=False)
     return f"<details class='card'><summary>{title}</summary>{body}</details>"
+
+
+def _details(link: dict[str, Any], editor: Editor, is_place_shown: bool) -> str:
+    """Return all about one exception. ``is_place_shown``: whether the page has the source of its place already."""
+    text = "".join(f"<p class='note'>{_text(note)}</p>" for note in link["notes"])
+    frames = _frames(link, editor, is_place_shown)
+    place = link["syntax"] or link["place"]
+    if place and not is_place_shown:
+        frames.append(_frame_with_source(place, editor, is_open=True))
+    if link["problems"]:
+        text += _problems(link, editor)
+        frames = _fold(frames)
+    if frames:
+        text += f"<ol class='frames'>{''.join(f'<li>{frame}</li>' for frame in frames)}</ol>"
+    return text + _parts(link, editor) + _left_out(link["earlier_left_out"], "earlier exception")
 
 
 def _problems(link: dict[str, Any], editor: Editor) -> str:
@@ -160,7 +182,9 @@ def _parts(link: dict[str, Any], editor: Editor) -> str:
     if not link["parts"]:
         return ""
     parts = "".join(
-        _exception(part, editor, is_open=False) for chain in link["parts"] for part in reversed(chain)
+        _other_exception(part, RELATIONS.get(part["leads_to"], ""), editor)
+        for chain in link["parts"]
+        for part in reversed(chain)
     )
     return f"<h3>Its parts</h3>{parts}{_left_out(link['parts_left_out'], 'further exception')}"
 
@@ -171,7 +195,7 @@ def _left_out(count: int, what: str) -> str:
     return f"<p class='left-out'>{count} {what}{'s' if count > 1 else ''} left out</p>"
 
 
-def _frames(link: dict[str, Any], editor: Editor) -> list[str]:
+def _frames(link: dict[str, Any], editor: Editor, is_place_shown: bool) -> list[str]:
     """Return the frames. The user's frames stand out. The library frames between them are folded."""
     frames = link["frames"]
     innermost_own = max((n for n, frame in enumerate(frames) if frame["own"]), default=len(frames) - 1)
@@ -179,7 +203,7 @@ def _frames(link: dict[str, Any], editor: Editor) -> list[str]:
     for number, frame in enumerate(frames):
         if link["frames_left_out"] and number == len(frames) // 2:
             items.append((True, _left_out(link["frames_left_out"], "frame")))
-        is_open = number == innermost_own and not link["syntax"]
+        is_open = number == innermost_own and not (is_place_shown or link["syntax"] or link["place"])
         items.append((frame["own"] or is_open, _frame_with_source(frame, editor, is_open)))
     shown: list[str] = []
     for stands_out, group in groupby(items, key=itemgetter(0)):
@@ -201,28 +225,32 @@ def _frame_with_source(frame: dict[str, Any], editor: Editor, is_open: bool) -> 
     title = _where(frame) + (_open_link(frame, editor) if frame["own"] else "")
     if not frame["source"]:
         return f"<p class='{kind} bare'>{title}</p>"
-    shown = highlighted([plain(text) for _number, text in frame["source"]], frame["file"])
-    lines = "".join(
-        _line(number, text, markup, frame)
-        for (number, text), markup in zip(frame["source"], shown, strict=True)
-    )
     return (
         f"<details class='{kind}'{' open' if is_open else ''}><summary>{title}</summary>"
-        f"<pre class='source' tabindex='0'>{lines}</pre></details>"
+        f"{_source(frame)}</details>"
     )
 
 
-def _line(number: int, text: str, markup: str, frame: dict[str, Any]) -> str:
-    if number != frame["line"]:
+def _source(place: dict[str, Any]) -> str:
+    """Return the source lines around a place, with its own line marked."""
+    shown = highlighted([plain(text) for _number, text in place["source"]], place["file"])
+    lines = "".join(
+        _line(number, text, markup, place)
+        for (number, text), markup in zip(place["source"], shown, strict=True)
+    )
+    return f"<pre class='source' tabindex='0'>{lines}</pre>"
+
+
+def _line(number: int, text: str, markup: str, place: dict[str, Any]) -> str:
+    if number != place["line"]:
         return f"<span class='number'>{number:>5}</span> {markup}\n"
     marked = f"<span class='number'>{number:>5}</span> <mark>{markup or ' '}</mark>\n"
-    offset = frame.get("offset", 0)
-    if not 0 < offset <= len(text) + 1:
+    if not (carets := caret_line(text, place)):
         return marked
-    # The caret is as wide as the text that is shown, which has code points for controls.
-    before = re.sub(r"[^\t]", " ", plain(text[: offset - 1]))
-    width = max(len(plain(text[offset - 1 : max(frame["end_offset"] - 1, offset)])), 1)
-    return f"{marked}<span class='number'>{'':>5}</span> {before}<b class='caret'>{'^' * width}</b>\n"
+    blank = len(carets) - len(carets.lstrip())
+    return (
+        f"{marked}<span class='number'>{'':>5}</span> {carets[:blank]}<b class='caret'>{carets[blank:]}</b>\n"
+    )
 
 
 def _watched(folders: Sequence[str]) -> str:
