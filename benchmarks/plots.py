@@ -15,6 +15,7 @@ from matplotlib import pyplot
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMES = {"light": ("#1f2328", "#d0d7de"), "dark": ("#e6edf3", "#444c56")}
+NEXT_LINE = "\n"
 COLOURS = ("#8c959f", "#bf8700", "#0969da", "#1a7f37")
 
 
@@ -37,8 +38,8 @@ def measured_on(heading: str) -> str:
     return re.search(r"^Measured: (.+)$", text, re.MULTILINE)[1]
 
 
-def style(axes, scheme: str, heading: str) -> None:
-    """Draw what surrounds the data."""
+def style(axes, scheme: str, heading: str | None) -> None:
+    """Draw what surrounds the data. The line of ``heading`` that tells when it was measured is below the figure."""
     text, line = SCHEMES[scheme]
     axes.tick_params(colors=text, length=0)
     axes.xaxis.label.set_color(text)
@@ -47,7 +48,20 @@ def style(axes, scheme: str, heading: str) -> None:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.figure.text(0.01, 0.01, measured_on(heading), color=text, fontsize=7.5)
+    if heading:
+        axes.figure.text(0.01, 0.01, measured_on(heading), color=text, fontsize=7.5)
+
+
+def draw_time(axes, place: tuple[float, float], cell: str, colour: str, text: str) -> None:
+    """Draw "median (worst)", in seconds: a bar to the median, a line to the worst, and the median as a number.
+
+    ``place`` is the middle of the bar and its height.
+    """
+    y, height = place
+    median, worst = map(float, re.fullmatch(r"([\d.]+) \(([\d.]+)\)", cell).groups())
+    axes.barh(y, median, height, color=colour)
+    axes.plot([median, worst], [y, y], color=colour, linewidth=1.2)
+    axes.text(worst + 0.02, y, f"{median:.2f}", va="center", fontsize=8, color=text)
 
 
 def save(figure, name: str, scheme: str) -> None:
@@ -64,18 +78,15 @@ def reloads(scheme: str) -> None:
     (_, *ways, _), *servers = rows(heading)
     text, _line = SCHEMES[scheme]
     figure, axes = pyplot.subplots(figsize=(8.4, 4.2))
-    for number, (way, colour) in enumerate(zip(ways, COLOURS, strict=True)):
+    for number, colour in enumerate(COLOURS):
         for row, server in enumerate(servers):
-            median, worst = map(float, re.fullmatch(r"([\d.]+) \(([\d.]+)\)", server[number + 1]).groups())
-            y = row + (number - 1.5) * 0.2
-            axes.barh(y, median, 0.17, color=colour, label=way if row == 0 else None)
-            axes.plot([median, worst], [y, y], color=colour, linewidth=1.2)
-            axes.text(worst + 0.02, y, f"{median:.2f}", va="center", fontsize=8, color=text)
+            draw_time(axes, (row + (number - 1.5) * 0.2, 0.17), server[number + 1], colour, text)
     names = [re.sub(r" with |, ", "\nwith ", server[0], count=1) for server in servers]
     axes.set_yticks(range(len(servers)), names)
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the save to the new answer: bar to the median, line to the worst")
-    axes.legend(frameon=False, labelcolor=text, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    bars = [container[0] for container in axes.containers[:: len(servers)]]
+    axes.legend(bars, ways, frameon=False, labelcolor=text, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     style(axes, scheme, heading)
     save(figure, "benchmark-reload", scheme)
 
@@ -103,8 +114,54 @@ def costs(scheme: str) -> None:
     save(figure, "benchmark-costs", scheme)
 
 
+def threads(scheme: str) -> None:
+    """Draw how many times faster the server is with the switch, with 95 % intervals, on a logarithmic scale."""
+    heading = "`DEVPATCH_THREADED`"
+    text, _line = SCHEMES[scheme]
+    figure, axes = pyplot.subplots(figsize=(8.4, 2.9))
+    names = []
+    for row, (what, stock, threaded, measured) in enumerate(rows(heading)[1:]):
+        factor, low, high = map(float, re.match(r"([\d.]+) \[([\d.]+), ([\d.]+)\]", measured).groups())
+        axes.plot([low, high], [row, row], color=COLOURS[2], linewidth=2)
+        axes.plot([factor], [row], "o", color=COLOURS[2])
+        axes.text(high * 1.12, row, f"{factor:g}", va="center", fontsize=8, color=text)
+        names.append(f"{what.replace(', ', NEXT_LINE, 1)}: {stock} → {threaded}")
+    axes.set_xscale("log")
+    axes.set_xlim(0.8, 400)
+    axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.6)
+    axes.set_xlabel("times faster than stock (1 = as stock), 95 % interval")
+    style(axes, scheme, heading)
+    save(figure, "benchmark-threads", scheme)
+
+
+def failsafe(scheme: str) -> None:
+    """Draw a reload without and with fail-safe: the whole of it, and the restart alone."""
+    heading = "`DEVPATCH_FAILSAFE`"
+    servers = rows(heading)[1:]
+    text, _line = SCHEMES[scheme]
+    figure, both = pyplot.subplots(1, 2, sharey=True, figsize=(8.4, 3.4))
+    for axes, title, columns in ((both[0], "whole reload", (1, 2)), (both[1], "restart alone", (3, 4))):
+        for row, server in enumerate(servers):
+            for number, column in enumerate(columns):
+                place = (row + (number - 0.5) * 0.36, 0.3)
+                draw_time(axes, place, server[column], COLOURS[number], text)
+        axes.set_xlim(0, 1.9)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("seconds: bar to the median, line to the worst", fontsize=8)
+        style(axes, scheme, heading if axes is both[0] else None)
+    both[0].set_yticks(range(len(servers)), [server[0] for server in servers])
+    both[0].invert_yaxis()
+    bars = [container[0] for container in both[0].containers[:2]]
+    figure.legend(bars, ("stock", "fail-safe"), frameon=False, labelcolor=text, ncols=2, loc="upper left")
+    save(figure, "benchmark-failsafe", scheme)
+
+
 if __name__ == "__main__":
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "devpatch", "font.size": 9})
     for name in SCHEMES:
-        reloads(name)
         costs(name)
+        threads(name)
+        failsafe(name)
+        reloads(name)

@@ -253,19 +253,53 @@ def test_the_commands_of_the_shell_blocks_exist(page):
         assert len(words) == 1 or words[1] in COMMANDS or words[1].startswith("--"), line
 
 
-@pytest.mark.parametrize("name", ["costs", "reload"])
+def benchmark_sections():
+    """Return the text of each section of the benchmarks that has a table."""
+    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    return [part for part in text.split("\n## ") if "\n| --- |" in part]
+
+
+# The figures that each plot shows. Of fail-safe's table it shows the first four columns.
+PLOTTED = {
+    "costs": r"on against off: fail-fast \| ([\d.]+)",
+    "threads": r"\| ([\d.]+) \[",
+    "failsafe": r"^\|[^|]+\| " + r" \| ".join([r"([\d.]+) \([\d.]+\)"] * 4),
+    "reload": r"\| ([\d.]+) \(",
+}
+
+
+@pytest.mark.parametrize("name", PLOTTED)
 def test_the_plots_show_the_figures_of_the_tables(name):
     """`python benchmarks/plots.py` draws them again. The date, the machine and the noise stand below."""
-    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    part = next(part for part in text.split("\n## ") if f"benchmark-{name}-light.svg" in part)
-    first = r"on against off: fail-fast \| ([\d.]+)" if name == "costs" else r"\| ([\d.]+) \("
-    figures = re.findall(first, part)
+    (part,) = [part for part in benchmark_sections() if f"benchmark-{name}-light.svg" in part]
+    found = re.findall(PLOTTED[name], part, re.MULTILINE)
+    figures = [figure for row in found for figure in ([row] if isinstance(row, str) else row)]
     (measured,) = re.findall(r"^Measured: (.+)$", part, re.MULTILINE)
     assert figures
     for scheme in ("light", "dark"):
         plot = (DOCS / f"benchmark-{name}-{scheme}.svg").read_text(encoding="utf-8")
-        for shown in [*figures, measured]:
-            assert f">{shown}<" in plot, f"{shown}: run python benchmarks/plots.py"
+        shown = re.findall(r">([^<>]+)<", plot)
+        missing = [
+            text for text in {*figures, measured} if shown.count(text) < [*figures, measured].count(text)
+        ]
+        assert missing == [], "run python benchmarks/plots.py"
+
+
+def test_each_table_of_the_benchmarks_has_its_date_machine_and_noise():
+    sections = benchmark_sections()
+    assert len(sections) > 5
+    for part in [*sections, (DOCS / "switches" / "fastreload.md").read_text(encoding="utf-8")]:
+        (measured,) = re.findall(r"^Measured: (.+)$", part, re.MULTILINE)
+        assert re.match(r"20\d\d-\d\d-\d\d, Linux, .*two shared cores\. (Medians|One round)", measured)
+
+
+def test_the_page_of_fast_reload_has_the_figures_of_the_benchmarks():
+    pages = [
+        (DOCS / name).read_text(encoding="utf-8") for name in ("switches/fastreload.md", "benchmarks.md")
+    ]
+    rows, benchmarks = ([line for line in page.splitlines() if ") | 0." in line] for page in pages)
+    assert len(rows) == 3
+    assert all(any(line.startswith(row) for line in benchmarks) for row in rows)
 
 
 @pytest.fixture(scope="module")
