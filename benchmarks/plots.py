@@ -6,6 +6,7 @@ The tables stay the only source of the figures. Run it again when one has change
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +16,6 @@ from matplotlib import pyplot
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMES = {"light": ("#1f2328", "#d0d7de"), "dark": ("#e6edf3", "#444c56")}
-NEXT_LINE = "\n"
 COLOURS = ("#8c959f", "#bf8700", "#0969da", "#1a7f37")
 
 
@@ -64,6 +64,16 @@ def draw_time(axes, place: tuple[float, float], cell: str, colour: str, text: st
     axes.text(worst + 0.02, y, f"{median:.2f}", va="center", fontsize=8, color=text)
 
 
+def draw_interval(axes, row: int, cell: str, text: str, decimals: int | None = None) -> None:
+    """Draw "middle [low, high]": a point, a line, and the middle as a number behind them."""
+    middle, low, high = map(float, re.match(r"([\d.]+) \[([\d.]+), ([\d.]+)\]", cell).groups())
+    axes.plot([low, high], [row, row], color=COLOURS[2], linewidth=2)
+    axes.plot([middle], [row], "o", color=COLOURS[2])
+    number = f"{middle:g}" if decimals is None else f"{middle:.{decimals}f}"
+    words = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8, "color": text}
+    axes.annotate(number, (high, row), **words)
+
+
 def save(figure, name: str, scheme: str) -> None:
     """Write the picture without the date, so that the same figures give the same file."""
     figure.tight_layout(rect=(0, 0.05, 1, 1))
@@ -93,22 +103,16 @@ def reloads(scheme: str) -> None:
 
 def costs(scheme: str) -> None:
     """Draw the requests per second with a switch on against off, with 95 % intervals."""
-    heading = "What a switch costs"
-    points = []
-    for what, measured, _wanted in rows(heading):
-        if what.startswith(("requests/s of runserver, on against off", "requests/s of flask run, on")):
-            server = "runserver" if "runserver" in what else "flask run"
-            points.append((f"fail-fast, {server}", measured))
+    heading = "Requests per second"
+    servers = rows(heading)[1:]
     text, _line = SCHEMES[scheme]
-    figure, axes = pyplot.subplots(figsize=(8.4, 2.2))
-    for row, (_name, measured) in enumerate(points):
-        middle, low, high = map(float, re.match(r"([\d.]+) \[([\d.]+), ([\d.]+)\]", measured).groups())
-        axes.plot([low, high], [row, row], color=COLOURS[2], linewidth=2)
-        axes.plot([middle], [row], "o", color=COLOURS[2])
-        axes.text(middle, row - 0.2, f"{middle:.3f}", ha="center", fontsize=8, color=text)
-    axes.set_yticks(range(len(points)), [name for name, _measured in points])
-    axes.set_ylim(len(points) - 0.5, -0.6)
-    axes.set_xlim(0.9, 1.01)
+    figure, axes = pyplot.subplots(figsize=(8.4, 3.6))
+    for row, (_server, _switch, measured, _limit) in enumerate(servers):
+        draw_interval(axes, row, measured, text, decimals=3)
+    axes.axvline(1, color=text, linewidth=0.8)
+    axes.set_yticks(range(len(servers)), [f"{server}: {switch}" for server, switch, *_ in servers])
+    axes.set_ylim(len(servers) - 0.5, -0.6)
+    axes.set_xlim(0.89, 1.04)
     axes.set_xlabel("requests per second, on against off (1 = as without devpatch), 95 % interval")
     style(axes, scheme, heading)
     save(figure, "benchmark-costs", scheme)
@@ -118,20 +122,18 @@ def threads(scheme: str) -> None:
     """Draw how many times faster the server is with the switch, with 95 % intervals, on a logarithmic scale."""
     heading = "`DEVPATCH_THREADED`"
     text, _line = SCHEMES[scheme]
-    figure, axes = pyplot.subplots(figsize=(8.4, 2.9))
+    figure, axes = pyplot.subplots(figsize=(8.4, 3.6))
     names = []
     for row, (what, stock, threaded, measured) in enumerate(rows(heading)[1:]):
-        factor, low, high = map(float, re.match(r"([\d.]+) \[([\d.]+), ([\d.]+)\]", measured).groups())
-        axes.plot([low, high], [row, row], color=COLOURS[2], linewidth=2)
-        axes.plot([factor], [row], "o", color=COLOURS[2])
-        axes.text(high * 1.12, row, f"{factor:g}", va="center", fontsize=8, color=text)
-        names.append(f"{what.replace(', ', NEXT_LINE, 1)}: {stock} → {threaded}")
+        draw_interval(axes, row, measured, text)
+        names.append(f"{textwrap.fill(what, 50)}\n{stock} → {threaded}")
     axes.set_xscale("log")
     axes.set_xlim(0.8, 400)
     axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+    axes.minorticks_off()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
-    axes.set_xlabel("times faster than stock (1 = as stock), 95 % interval")
+    axes.set_xlabel("times faster than stock, 95 % interval")
     style(axes, scheme, heading)
     save(figure, "benchmark-threads", scheme)
 

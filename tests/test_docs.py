@@ -261,7 +261,7 @@ def benchmark_sections():
 
 # The figures that each plot shows. Of fail-safe's table it shows the first four columns.
 PLOTTED = {
-    "costs": r"on against off: fail-fast \| ([\d.]+)",
+    "costs": r"\| ([\d.]+) \[",
     "threads": r"\| ([\d.]+) \[",
     "failsafe": r"^\|[^|]+\| " + r" \| ".join([r"([\d.]+) \([\d.]+\)"] * 4),
     "reload": r"\| ([\d.]+) \(",
