@@ -68,6 +68,13 @@ def test_fail_safe_says_that_it_came_too_late(serve_project, way):
     assert (f", from {way}: " in line) == way.startswith(".")
 
 
+def test_runserver_does_not_read_dotenv(serve_project):
+    server = serve_project({**django_files(), ".env": "DEVPATCH_FAILFAST=1\n"}, *RUNSERVER)
+    assert server.get("/view/").status == 500
+    assert server.get("/view/").status == 500
+    assert messages_of(server) == []
+
+
 def test_a_worker_of_a_patched_parent_says_nothing(serve_project):
     server = serve_project(django_files(), *RUNSERVER, DEVPATCH_FAILFAST="1")
     assert messages_of(server) == ["devpatch: fail-fast (exit 1)"]
