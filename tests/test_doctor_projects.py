@@ -8,7 +8,7 @@ import sysconfig
 
 import pytest
 from projects import django_files, flask_files
-from test_doctor import FLASK, MANAGE, ON, doctor, folder_of, problem  # noqa: F401
+from test_doctor import FLASK, MANAGE, ON, doctor, folder_of, problem, problems  # noqa: F401
 
 pytestmark = pytest.mark.long
 
@@ -55,6 +55,21 @@ class TestFolders:
         text = problem(doctor(*command, files={"manage.py": ""}, **ON))
         assert text.startswith(f"{what} | the command can't be run | {todo}")
 
+    def test_a_file_names_the_flask_application(self, doctor):  # noqa: F811
+        pytest.importorskip("flask")
+        pytest.importorskip("dotenv")
+        files = {".flaskenv": "FLASK_APP=site_of\n", "site_of.py": flask_files()["app.py"]}
+        found = doctor(files=files)
+        assert found["command"][1:] == ["-m", "flask", "run", "--debug"]
+        assert found["works"]
+
+    def test_code_that_is_broken(self, doctor):  # noqa: F811
+        """It is the case for fail-safe, and not a command that starts no server."""
+        pytest.importorskip("flask")
+        (found,) = problems(doctor(*FLASK, files={"app.py": "x = (\n"}, DEVPATCH_FAILSAFE="1"))
+        assert "SyntaxError: '(' was never closed" in found["why"]
+        assert found["todo"].startswith("repair the error, and ask again")
+
 
 DEVPATCH = os.path.join(sysconfig.get_path("scripts"), "devpatch")
 
@@ -69,7 +84,7 @@ class TestOtherPrograms:
     def test_its_switch_is_on(self, doctor, before, given):  # noqa: F811
         pytest.importorskip("django")
         found = doctor(*before, *MANAGE, files=django_files(), **given)
-        assert (found["works"], found["findings"]) == (True, [])
+        assert (found["works"], problems(found)) == (True, [])
         assert set(found["working"]) == {"fail-safe", *(["fail-fast"] if given else [])}
 
     def test_its_switch_has_no_effect(self, doctor):  # noqa: F811

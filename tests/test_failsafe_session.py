@@ -189,7 +189,9 @@ class TestWithoutReloader:
     def test_it_does_nothing_and_announces_that(self, serve, mode):
         server = serve(mode, DEVPATCH_FAILSAFE="1")
         lines = [line for line in server.stderr.splitlines() if "devpatch" in line]
+        other = "use a server that has a reloader, such as runserver"
         how = {
+            "daphne": "leave out --noreload",
             "runserver": "leave out --noreload",
             "runserver_plus": "leave out --noreload",
             "flask run": "add --debug",
@@ -198,7 +200,7 @@ class TestWithoutReloader:
         }
         what = "fail-safe and fast reload have" if harness.fast_reload else "fail-safe has"
         assert lines == [
-            f"devpatch: {what} no effect on {mode.server}: it runs without a reloader; {how[mode.server]}"
+            f"devpatch: {what} no effect on {mode.server}: it runs without a reloader; {how.get(mode.server, other)}"
         ]
 
     def test_the_status_command_says_so(self):

@@ -167,3 +167,16 @@ def test_the_error_page_of_fail_safe_is_no_answer_to_begin_tests_with(tmp_path):
     assert "SyntaxError" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("devpatch: the server's code is broken, see above")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_second_command_that_is_empty():
+    """In a script, the variable with the command may be unset."""
+    result = run("--failfast", "--with", "", "--", sys.executable, "-c", "print('ran')")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--with names no command" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["echo one; echo two", "true && echo two"])
+def test_a_second_command_for_a_shell(command):
+    result = run("--with", command, "--url", "http://127.0.0.1:1/", "--", sys.executable, "-c", "pass")
+    assert "--with runs one command, without a shell" in result.stderr
