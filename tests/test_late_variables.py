@@ -59,11 +59,13 @@ def test_others_have_their_line_too(serve_project, way, name, line):
     assert messages_of(serve_project(*starts(name)[way])) == [f"devpatch: {line}"]
 
 
+@pytest.mark.parametrize("name", ["DEVPATCH_FAILSAFE", "DEVPATCH_FASTRELOAD"])
 @pytest.mark.parametrize("way", WAYS)
-def test_fail_safe_says_that_it_came_too_late(serve_project, way):
-    server = serve_project(*starts("DEVPATCH_FAILSAFE")[way])
+def test_fail_safe_and_fast_reload_say_that_they_came_too_late(serve_project, way, name):
+    """Fast reload turns fail-safe on, and the line names the variable that was set."""
+    server = serve_project(*starts(name)[way])
     (line,) = messages_of(server)
-    assert "DEVPATCH_FAILSAFE came too late" in line
+    assert f"{name} came too late" in line
     assert "set it before Python starts" in line
     assert (f", from {way}: " in line) == way.startswith(".")
 

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 NO_RELOADER = "it runs without a reloader"
 
 
+def too_late(switch: Switch) -> str:
+    """Return the objection to a switch that must be set before Python starts, and was set after it."""
+    origin = ""
+    for file in (".env", ".flaskenv"):  # ``flask run`` reads both.
+        try:
+            with open(file, encoding="utf-8", errors="replace") as content:
+                if switch.name in content.read():
+                    origin = f", from {file}"
+        except OSError:
+            continue
+    return f"{switch.name} came too late{origin}: set it before Python starts"
+
+
 class Feature:
     """The methods that the assembly and the start of a server call on a feature."""
 

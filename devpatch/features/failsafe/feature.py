@@ -5,15 +5,12 @@ Without a reloader, the switch has no effect.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
 from ... import switches
 from ...lifecycle import sessions, starts
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
-from .. import NO_RELOADER, Feature
+from .. import NO_RELOADER, Feature, too_late
 from .worker import draining
 
 
@@ -30,7 +27,7 @@ class FailSafe(Feature):
         if start.role is Role.PLAIN:
             return NO_RELOADER
         if start.role is Role.WORKER and not (sessions.worker.is_supervised or sessions.has_patched_parent):
-            return f"{self.switch.name} came too late{_origin(self.switch.name)}: set it before Python starts"
+            return too_late(settings.readings[self.switch.name].implied_by or self.switch)
         return None
 
     def announcement(self, start: Start, settings: switches.Settings) -> str:
@@ -42,15 +39,6 @@ class FailSafe(Feature):
         sessions.runners.append(_run)
         ledger.record(lambda: sessions.runners.remove(_run))
         ledger.record(starts.prepare(draining.prepare))
-
-
-def _origin(name: str) -> str:
-    """Return which of the files that ``flask run`` reads sets the variable, for a message."""
-    for file in (".flaskenv", ".env"):
-        with suppress(OSError):
-            if name in Path(file).read_text(errors="replace"):
-                return f", from {file}"
-    return ""
 
 
 def _run(session: sessions.Session) -> int:

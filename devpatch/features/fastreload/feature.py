@@ -11,7 +11,7 @@ from ...lifecycle import file_changes, requests, sessions, standbys
 from ...lifecycle.sessions import Role
 from ...lifecycle.starts import Start
 from ...patching import Capability, ledger
-from .. import NO_RELOADER, Feature
+from .. import NO_RELOADER, Feature, too_late
 
 
 class FastReload(Feature):
@@ -30,6 +30,8 @@ class FastReload(Feature):
         if start.role is Role.PLAIN:
             return NO_RELOADER
         if start.role is Role.WORKER and not sessions.worker.is_supervised:
+            if not sessions.has_patched_parent:
+                return too_late(self.switch)
             return "fail-safe does not supervise it"
         return None
 
