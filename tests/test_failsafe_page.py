@@ -165,6 +165,7 @@ class TestBrowser:
         wait_for_text(page, "Waits until a file changes")
         save(source, whole)
         wait_for_text(page, "It is back.")
+        assert "Your form was not processed" in page.inner_text("#said")
         assert page.is_visible("#again")
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,8 @@
   const words = {
     starting: "A file changed. Starting again …",
     restarting: "A file changed. Starting again …",
-    recovered: "It is back.",
+    // After a POST, a reload would ask whether to send the form again.
+    recovered: reloads ? "It is back." : "It is back. Your form was not processed: go back, and send it again.",
     broken: "It failed again.",
     gone: "The connection to the server is lost. See its terminal.",
   };
