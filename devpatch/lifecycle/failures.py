@@ -321,6 +321,9 @@ def is_own(file: str) -> bool:
     """Whether ``file`` is the user's own code: not the standard library, an installed package or devpatch."""
     if not file or file.startswith("<") or file.startswith(_NOT_OWN):
         return False
+    # A worker asks this of each module before it serves. Most are libraries, and making a Path takes 3 µs.
+    if any(folder in file for folder in _INSIDE_PACKAGES):
+        return False
     return not _PACKAGE_FOLDERS.intersection(Path(file).parts)
 
 
@@ -329,3 +332,4 @@ _NOT_OWN = (
     os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
 )
 _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+_INSIDE_PACKAGES = tuple(f"{os.sep}{folder}{os.sep}" for folder in _PACKAGE_FOLDERS)
