@@ -108,7 +108,7 @@ class TestWorkers:
         time.sleep(1)
         save(source, repaired(whole, 1))
         wait_for_version(server, 1)
-        assert f"{source.name} changed, starting again" in server.stderr
+        assert f"{source.name} changed while the code was loading, starting again" in server.stderr
         stop_with_ctrl_c(server)
 
     @pytest.mark.slow
