@@ -10,29 +10,35 @@ from __future__ import annotations
 import http.client
 import os
 import shlex
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import switches
 from ..console import ERROR, WARNING, say
 from ..features.failsafe.failure import HEADER
 from ..features.failsafe.supervisor.command_lines import Address
-from ..lifecycle.endings import ExitStatus
+from ..lifecycle.endings import MARK, ExitStatus
 
 _POLL_INTERVAL = 0.05  # seconds between two looks at the processes
 _ANSWER_LIMIT = 5.0  # seconds for the server to answer one request
 _HINT_AFTER = 15.0  # seconds without an answer, after which a line says at which address it is awaited
 _START_LIMIT = 180.0  # seconds for the server to answer for the first time
 _END_LIMIT = 5.0  # seconds for a program to end after SIGTERM
-# With fail-fast, the server ends within two seconds after the response to the failed request. On a busy machine its
-# reloader may need longer. If the second command failed, the server's error is the likely reason.
+# With fail-fast, the server leaves a mark when it has answered the failed request. Then it is about to end. If the
+# second command failed, the server's error is the likely reason.
 _FAILFAST_LIMIT, _FAILFAST_LIMIT_AFTER_FAILURE = 2.0, 6.0  # seconds
+_FAILED_END_LIMIT = (
+    15.0  # seconds for the end after the mark; on a busy machine the reloader's parent needs some
+)
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1", "0": "127.0.0.1"}
 _SIGNALLED = 128  # added to the number of the signal that ended a program, as in shells
 
@@ -99,6 +105,9 @@ def run(server: Program, second: Program, url: str) -> int:
     It is the server's if the server failed, and otherwise that of the second command.
     """
     running: list[subprocess.Popen[bytes]] = []
+    folder = tempfile.mkdtemp(prefix="devpatch-run-")
+    mark = Path(folder, "ends") if switches.read(server.environ)[switches.FAILFAST] else None
+    server = server._replace(environ={**server.environ, MARK: os.path.join(folder, "ends")})
     handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         running.append(server.start())
@@ -108,7 +117,7 @@ def run(server: Program, second: Program, url: str) -> int:
         running.append(second.start(stdin=subprocess.DEVNULL))
         while all(process.poll() is None for process in running):
             time.sleep(_POLL_INTERVAL)
-        return _outcome(running[0], running[1], server.environ, second.command[0])
+        return _outcome(running[0], running[1], mark, second.command[0])
     except _Broken:
         say("the server's code is broken, see above; so nothing was run beside it", ERROR)
         return int(ExitStatus.FAILED)
@@ -125,6 +134,7 @@ def run(server: Program, second: Program, url: str) -> int:
             _end(process)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -180,14 +190,16 @@ def _status_of_early_end(server: subprocess.Popen[bytes], url: str) -> int:
 
 
 def _outcome(
-    server: subprocess.Popen[bytes], second: subprocess.Popen[bytes], environ: dict[str, str], name: str
+    server: subprocess.Popen[bytes], second: subprocess.Popen[bytes], mark: Path | None, name: str
 ) -> int:
-    if server.poll() is None and switches.read(environ)[switches.FAILFAST]:
+    """Return the exit status. ``mark`` is the file by which fail-fast reports that it ends the server, if it is on."""
+    if server.poll() is None and mark is not None:
         # The last request of the second command may have failed.
         limit = _FAILFAST_LIMIT_AFTER_FAILURE if second.poll() else _FAILFAST_LIMIT
         ended = f"{name} ended with exit status {_status_of(second)}"
         say(f"{ended}; fail-fast waits {limit:.0f} s for an error of the server")
-        _wait(server, limit)
+        if _wait_for_mark(server, mark, limit):
+            return int(ExitStatus.FAILED)
     if server.poll() is None:
         return _status_of(second)
     status = _status_of(server)
@@ -198,6 +210,17 @@ def _outcome(
         return _status_of(second)
     say("the server ended with exit status 0 before the second command did", ERROR)
     return int(ExitStatus.FAILED)
+
+
+def _wait_for_mark(server: subprocess.Popen[bytes], mark: Path, limit: float) -> bool:
+    """Wait for the end of ``server``, if it reports one within ``limit`` s. Return whether it then goes on running."""
+    deadline = time.monotonic() + limit
+    while server.poll() is None and time.monotonic() < deadline:
+        if mark.exists():
+            _wait(server, _FAILED_END_LIMIT)
+            return server.poll() is None
+        time.sleep(_POLL_INTERVAL)
+    return False
 
 
 def _status_of(process: subprocess.Popen[bytes]) -> int:

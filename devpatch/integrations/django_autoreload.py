@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from types import ModuleType
@@ -23,6 +24,7 @@ from ..lifecycle.file_changes import Watched
 from ..patching import Capability, Expect, Replace, Wrap, module_proxy
 
 _MODULE = "django.utils.autoreload"
+_CLOCK_LAG = 0.01  # seconds by which the times of files may lag behind the clock
 _ATTEMPTS = 3  # to list the modules
 
 
@@ -31,8 +33,12 @@ def _sleep(seconds: float) -> None:
     file_changes.sleep(seconds)
 
 
-def _make_time(time: ModuleType) -> ModuleType:
-    return module_proxy(time, sleep=_sleep)
+def _make_time(module: ModuleType) -> ModuleType:
+    return module_proxy(module, sleep=_sleep)
+
+
+# The time before the first look at the files, in seconds since the epoch. None after it, and if there is no supervisor.
+_first_look_due: float | None = None
 
 
 def _observe_tick(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
@@ -44,6 +50,21 @@ def _observe_tick(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs:
     )
     file_changes.before_first_look()
     return wrapped(*args, **kwargs)
+
+
+def _observe_snapshot(wrapped: Callable[..., Any], reloader: Any, args: Any, kwargs: Any) -> Any:
+    """Let a first look that came late record the times that it should have seen.
+
+    So the next look finds a template that was saved meanwhile. Times in the future are left alone: they would look
+    like a change in each worker.
+    """
+    global _first_look_due
+    due, _first_look_due = _first_look_due, None
+    found = wrapped(*args, **kwargs)
+    if due is None:
+        return found
+    now = time.time()
+    return ((file, min(modified, due) if modified <= now else modified) for file, modified in found)
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -59,6 +80,8 @@ def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwarg
 def _observe_run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     if not sessions.worker.is_supervised:
         return wrapped(*args, **kwargs)
+    global _first_look_due
+    _first_look_due = time.time() - _CLOCK_LAG  # before the code reads a template
     main, *rest = args
     return sessions.run_worker(wrapped, sys.modules[_MODULE], sessions.loading(main), *rest, **kwargs)
 
@@ -115,6 +138,7 @@ PATCHES = (
     Replace(_MODULE, "time", Capability.ENDING, _make_time, ("sleep",)),
     # The Watchman reloader observes files by itself.
     Wrap(_MODULE, "StatReloader.tick", Capability.FILE_CHANGES, _observe_tick, ("reloader",)),
+    Wrap(_MODULE, "StatReloader.snapshot_files", Capability.FILE_CHANGES, _observe_snapshot, ("reloader",)),
     Expect(_MODULE, "StatReloader.watched_files", Capability.FILE_CHANGES, ("reloader", "include_globs")),
     Wrap(_MODULE, "run_with_reloader", Capability.WORKERS, _observe_run, ("main_func",)),
     Wrap(_MODULE, "iter_all_python_module_files", Capability.WORKERS, _observe_modules),

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from .. import console
@@ -39,6 +40,17 @@ class ExitStatus(enum.IntEnum):
     CANNOT_RUN = 126  # the command of `devpatch run` is no program; 126 and 127 as in shells
     NOT_FOUND = 127  # the command of `devpatch run` does not exist
     INTERRUPTED = 130  # Ctrl-C ended `devpatch doctor`; 128 and the number of SIGINT, as in shells
+
+
+# The path of a file that a process creates when it is about to end because of an error. `devpatch run` waits for it.
+MARK = "_DEVPATCH_ENDS"
+
+
+def _leave_mark() -> None:
+    path = os.environ.get(MARK)
+    if path:
+        with suppress(OSError):
+            open(path, "w").close()
 
 
 def exit_status_of(code: object) -> tuple[int, str | None]:
@@ -135,6 +147,7 @@ class Ending:
             self._requested.set()
         for act in self._on_request:
             act()
+        _leave_mark()
         return True
 
     def release(self) -> None:

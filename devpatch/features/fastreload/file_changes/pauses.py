@@ -31,6 +31,7 @@ class Pauses(file_changes.Pauses):
     def __init__(self) -> None:
         self._is_notified = False
         self._has_answered = False
+        self._is_look_due = False  # because a message came before the first look
         self._reported: object = None
         # Seconds of the processor that this thread had used when it last woke up. It has slept first, then it looks.
         self._busy_until = math.inf
@@ -48,11 +49,14 @@ class Pauses(file_changes.Pauses):
         deadline = time.monotonic() + limit
         while not is_over() and time.monotonic() < deadline and not ending.requested:
             if sessions.worker.wait_for_message(_STEP):
-                self._is_notified = True
+                self._is_notified = self._is_look_due = True
 
     def sleep(self, seconds: float) -> None:
         """See file_changes.Pauses."""
         self._report()
+        if self._is_look_due:
+            self._is_look_due = False
+            return
         look = time.thread_time() - self._busy_until
         net = min(max(NET, look * _LOOKS_PER_NET), _LONGEST_NET)
         # Django lists the files of the modules when modules were imported since its last look, and a file that is
