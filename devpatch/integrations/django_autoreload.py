@@ -61,10 +61,13 @@ def _observe_snapshot(wrapped: Callable[..., Any], reloader: Any, args: Any, kwa
     global _first_look_due
     due, _first_look_due = _first_look_due, None
     found = wrapped(*args, **kwargs)
-    if due is None:
-        return found
-    now = time.time()
-    return ((file, min(modified, due) if modified <= now else modified) for file, modified in found)
+    return found if due is None else _seen_at(due, found)
+
+
+def _seen_at(due: float, found: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
+    for file, modified in found:
+        # The clock is read for each file, because a file may be saved during the look.
+        yield file, due if due < modified <= time.time() else modified
 
 
 def _observe_reload(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
