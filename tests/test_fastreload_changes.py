@@ -235,18 +235,20 @@ def test_a_change_ends_a_worker_that_loads(project, events):
     assert "app.py changed while the code was loading, starting again" in project.said
 
 
+TEMPLATES = (
+    "import pathlib\nTEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', "
+    "'DIRS': [pathlib.Path(__file__).parent / 'templates']}]"
+)
+
+
 @pytest.mark.long
 def test_a_template_is_served_anew_without_a_reload(serve_project, events):
     pytest.importorskip("django")
-    settings = (
-        "import pathlib\nTEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', "
-        "'DIRS': [pathlib.Path(__file__).parent / 'templates']}]"
-    )
     views = (
         "import os as _os\nfrom django.template.loader import render_to_string as _render\n"
         "def page(request): return _Response(_render('page.html') + str(_os.getpid()))\n"
     )
-    files = {**django_files(settings=settings, views=views), "templates/page.html": "old "}
+    files = {**django_files(settings=TEMPLATES, views=views), "templates/page.html": "old "}
     server = serve_project(files, *RUNSERVER, **EVENTS)
     old = server.get("/page/").body.split()
     assert old[0] == b"old"
@@ -260,15 +262,11 @@ def test_a_template_is_served_anew_without_a_reload(serve_project, events):
 def test_a_template_that_is_saved_just_after_a_reload(serve_project, events, variables):
     """The new worker has used the old text, and its reloader's first look comes after that."""
     pytest.importorskip("django")
-    settings = (
-        "import pathlib\nTEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', "
-        "'DIRS': [pathlib.Path(__file__).parent / 'templates']}]"
-    )
     views = (
         "from django.template.loader import render_to_string as _render\n"
         "def page(request): return _Response(_render('page.html') + '1')\n"
     )
-    files = {**django_files(settings=settings, views=views), "templates/page.html": "text 0 "}
+    files = {**django_files(settings=TEMPLATES, views=views), "templates/page.html": "text 0 "}
     server = serve_project(files, *RUNSERVER, **variables)
     (source,) = [path for path in server.directory.rglob("*.py") if "def page" in path.read_text()]
     template = server.directory / "templates/page.html"

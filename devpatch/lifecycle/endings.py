@@ -34,6 +34,7 @@ class ExitStatus(enum.IntEnum):
     """Exit statuses by name."""
 
     STOPPED = 0  # Ctrl-C or SIGTERM, as in both frameworks' reloaders
+    EXAMINED = 0  # a trial of `devpatch doctor` has reported what it found
     FAILED = 1  # an unhandled request error, unless a switch names another status
     REFUSED = 2  # a bad value, or a server that can't be guarded; 2 as for a usage error
     RELOAD = 3  # makes Django's and Werkzeug's reloaders start the worker again; devpatch never exits with it

@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Mapping
 
 from .. import switches
+from .endings import ExitStatus
 
 VARIABLE = "_DEVPATCH_EXAMINED"
 environ_at_start: Mapping[str, str] | None = None  # the environment at the start of Python; None: not known
@@ -42,4 +43,4 @@ def report(
     }
     with open(os.environ[VARIABLE], "w") as file:
         json.dump(found, file)
-    os._exit(0)
+    os._exit(ExitStatus.EXAMINED)
