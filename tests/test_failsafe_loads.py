@@ -195,5 +195,5 @@ def test_a_save_that_the_reloader_missed_is_mended_at_once(serve_project):
     hold.unlink()
     wait_for_version(server, 222)
     assert not (server.directory / "late").exists()
-    assert "devpatch: fail-safe: views.py changed while the code was loading, starting again" in server.stderr
+    assert "devpatch: fail-safe: views.py changed, starting again" in server.stderr
     stop_with_ctrl_c(server)

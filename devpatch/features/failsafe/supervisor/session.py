@@ -236,7 +236,7 @@ class Supervisor:
             missed = [name for name in changes if name in imported]
             is_ending = Report.RELOADING in worker.reports()
             if missed and not is_ending and self._wait_for_prompts(worker):
-                self._waiting.announce_change(missed, is_loading=True)
+                self._waiting.announce_change(missed)
                 self._standby.start_late(worker)
                 worker.replace()
                 return Verdict.RELOAD
