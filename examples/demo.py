@@ -39,6 +39,8 @@ class Server:
         command = ["python", "manage.py", "runserver", address]
         print("\n$", *(f"{name}={value}" for name, value in variables.items()), *command, flush=True)
         self.lines = []
+        self.is_answer_shown = threading.Event()
+        self.is_answer_shown.set()
         self.process = subprocess.Popen(
             [sys.executable, *command[1:]],
             cwd=folder,
@@ -54,6 +56,9 @@ class Server:
 
     def read(self):
         for line in self.process.stdout:
+            if '"GET ' in line:
+                # The server prints this line after its response. It may come before the response is shown here.
+                self.is_answer_shown.wait(LIMIT)
             print(f"    {line}", end="", flush=True)
             self.lines.append(line)
 
@@ -91,14 +96,15 @@ class Server:
     def show(self, path, expected):
         """Request a page and print what comes back. Raises DemoFailed if its status is not ``expected``."""
         before = self.number_of(path)
+        self.is_answer_shown.clear()
         print(f"\n> GET {path}", flush=True)
         status, text = self.answer(path)
         lines = text.strip().splitlines() or ["nothing"]
         title = next((line for line in lines if "Error" in line), lines[0])
         print(f"< {status}: {title[:100]}", flush=True)
+        self.is_answer_shown.set()
         if status != expected:
             raise DemoFailed(f"the answer has the status {status} instead of {expected}")
-        # The server prints the line of a request after its response.
         wait_until(lambda: self.number_of(path) > before)
 
     def number_of(self, path):
