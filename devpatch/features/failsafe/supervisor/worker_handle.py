@@ -174,7 +174,10 @@ class WorkerHandle:
     def replace(self) -> None:
         """End the worker, so that the next one can start. On POSIX systems, it drains its requests first."""
         (self.folder / ipc.REPLACED).touch()
-        self._process.terminate()
+        if (
+            not self.has_reported_end()
+        ):  # Otherwise it ends by itself. A signal would disturb its exit handlers.
+            self._process.terminate()
         self.wait(draining.LIMIT)
         self.stop()
 
