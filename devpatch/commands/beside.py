@@ -107,7 +107,8 @@ def run(server: Program, second: Program, url: str) -> int:
     running: list[subprocess.Popen[bytes]] = []
     folder = tempfile.mkdtemp(prefix="devpatch-run-")
     mark = Path(folder, "ends") if switches.read(server.environ)[switches.FAILFAST] else None
-    server = server._replace(environ={**server.environ, MARK: os.path.join(folder, "ends")})
+    if mark is not None:
+        server = server._replace(environ={**server.environ, MARK: str(mark)})
     handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         running.append(server.start())
@@ -199,6 +200,7 @@ def _outcome(
         ended = f"{name} ended with exit status {_status_of(second)}"
         say(f"{ended}; fail-fast waits {limit:.0f} s for an error of the server")
         if _wait_for_mark(server, mark, limit):
+            say(f"a request failed, but the server did not end within {_FAILED_END_LIMIT:.0f} s", ERROR)
             return int(ExitStatus.FAILED)
     if server.poll() is None:
         return _status_of(second)

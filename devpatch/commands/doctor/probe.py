@@ -1,4 +1,4 @@
-"""Print facts about the interpreter that runs this file, as JSON. It imports only the standard library.
+"""Print facts about the interpreter that runs this file, as JSON. It imports the standard library, and tries wrapt.
 
 ``devpatch doctor`` runs it with the interpreter and the options of the user's command. So it must also run on a Python
 that has no devpatch, or that is too old for it.
