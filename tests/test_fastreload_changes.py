@@ -235,51 +235,6 @@ def test_a_change_ends_a_worker_that_loads(project, events):
     assert "app.py changed while the code was loading, starting again" in project.said
 
 
-TEMPLATES = (
-    "import pathlib\nTEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', "
-    "'DIRS': [pathlib.Path(__file__).parent / 'templates']}]"
-)
-
-
-@pytest.mark.long
-def test_a_template_is_served_anew_without_a_reload(serve_project, events):
-    pytest.importorskip("django")
-    views = (
-        "import os as _os\nfrom django.template.loader import render_to_string as _render\n"
-        "def page(request): return _Response(_render('page.html') + str(_os.getpid()))\n"
-    )
-    files = {**django_files(settings=TEMPLATES, views=views), "templates/page.html": "old "}
-    server = serve_project(files, *RUNSERVER, **EVENTS)
-    old = server.get("/page/").body.split()
-    assert old[0] == b"old"
-    time.sleep(1.5)
-    (server.directory / "templates/page.html").write_text("new ")
-    wait_for(lambda: server.get("/page/").body.split() == [b"new", old[1]], lambda: server.stderr)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("variables", [EVENTS, FAST], ids=["events", "standby"])
-def test_a_template_that_is_saved_just_after_a_reload(serve_project, events, variables):
-    """The new worker has used the old text, and its reloader's first look comes after that."""
-    pytest.importorskip("django")
-    views = (
-        "from django.template.loader import render_to_string as _render\n"
-        "def page(request): return _Response(_render('page.html') + '1')\n"
-    )
-    files = {**django_files(settings=TEMPLATES, views=views), "templates/page.html": "text 0 "}
-    server = serve_project(files, *RUNSERVER, **variables)
-    (source,) = [path for path in server.directory.rglob("*.py") if "def page" in path.read_text()]
-    template = server.directory / "templates/page.html"
-    for number in range(1, 4):
-        time.sleep(1.5)
-        source.write_text(source.read_text().replace(f"+ '{number}'", f"+ '{number + 1}'"))
-        version = str(number + 1).encode()
-        wait_for(lambda: server.get("/page/").body.split()[-1] == version, lambda: server.stderr)  # noqa: B023
-        template.write_text(f"text {number} ")
-        text = f"text {number} {number + 1}".encode()
-        wait_for(lambda: server.get("/page/").body == text, lambda: server.stderr)  # noqa: B023
-
-
 @pytest.mark.long
 def test_a_syntax_error_has_the_traceback_that_python_prints(project):
     """Python leaves out its import system. It would not if devpatch had a frame in between."""
